@@ -1,0 +1,1 @@
+"""Seed problems in, annotated OmegaPRM trees out."""

@@ -1,0 +1,120 @@
+"""What every command in bin/ does alike: flags and TOML into a config struct, errors into exit codes."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NoReturn, TypeVar
+
+import msgspec
+
+from engine.errors import ConfigurationError, OmegaprmError, UsageError
+
+Config = TypeVar("Config", bound=msgspec.Struct)
+Presets = Mapping[str, Mapping[str, Any]]
+
+
+def parse(
+    config_type: type[Config], arguments: list[str], name: str, presets: Presets | None = None
+) -> Config:
+    """Flags over the TOML of --config over --preset over the struct's defaults.
+
+    Ends the process: with 0 after --help, 64 after flags or values that cannot be read, 78 after a TOML file
+    that cannot. A TOML file sets any field by its name, "num_rollouts = 8"; an unknown name is an error.
+    """
+    import tyro
+
+    rest, file = _take(arguments, "--config")
+    rest, preset = _take(rest, "--preset")
+    try:
+        values = {**_preset(preset, presets or {}), **(_toml(Path(file), config_type) if file else {})}
+        default = config_type(**{field: values.get(field, value) for field, value in _defaults(config_type)})
+    except (OmegaprmError, msgspec.ValidationError) as error:
+        fail(error)
+    description = config_type.__doc__ or ""
+    if presets:
+        description += (
+            f"\n\n--preset {'|'.join(presets)} sets several flags at once; --config FILE reads TOML."
+        )
+    else:
+        description += "\n\n--config FILE reads flags from TOML."
+    try:
+        config: Config = tyro.cli(
+            config_type, prog=f"bin/{name}", args=rest, default=default, description=description
+        )
+    except OmegaprmError as error:
+        fail(error)
+    except SystemExit as stop:
+        raise SystemExit(UsageError.exit_code if stop.code not in (None, 0) else 0) from None
+    return config
+
+
+def _take(arguments: list[str], flag: str) -> tuple[list[str], str | None]:
+    """Remove "flag VALUE" or "flag=VALUE" from the arguments, giving the value too."""
+    for at, argument in enumerate(arguments):
+        if argument.startswith(flag + "="):
+            return arguments[:at] + arguments[at + 1 :], argument.partition("=")[2]
+        if argument == flag:
+            if at + 1 == len(arguments):
+                fail(UsageError(f"{flag}: expected a value after it"))
+            return arguments[:at] + arguments[at + 2 :], arguments[at + 1]
+    return arguments, None
+
+
+def _preset(name: str | None, presets: Presets) -> Mapping[str, Any]:
+    if name is None:
+        return {}
+    if name not in presets:
+        raise UsageError(
+            f"--preset {name}: there is no such preset; there are {', '.join(presets) or 'none'}"
+        )
+    return presets[name]
+
+
+def _toml(path: Path, config_type: type[msgspec.Struct]) -> dict[str, Any]:
+    """The file's fields, each checked against the struct's type."""
+    try:
+        table = msgspec.toml.decode(path.read_bytes())
+    except OSError as error:
+        raise ConfigurationError(f"--config {path}: {error.strerror}") from error
+    except msgspec.DecodeError as error:
+        raise ConfigurationError(f"--config {path}: not TOML: {error}") from error
+    types = {field.name: field.type for field in msgspec.structs.fields(config_type)}
+    values = {}
+    for key, value in table.items():
+        name = key.replace("-", "_")
+        if name not in types:
+            raise ConfigurationError(f"--config {path}: {key}: there is no such flag")
+        try:
+            values[name] = msgspec.convert(value, types[name], strict=False)
+        except msgspec.ValidationError as error:
+            raise ConfigurationError(f"--config {path}: {key} = {value!r}: {error}") from error
+    return values
+
+
+def _defaults(config_type: type[msgspec.Struct]) -> list[tuple[str, Any]]:
+    import tyro
+
+    pairs: list[tuple[str, Any]] = []
+    for field in msgspec.structs.fields(config_type):
+        default = field.default
+        if default is msgspec.NODEFAULT and field.default_factory is not msgspec.NODEFAULT:
+            default = field.default_factory()
+        pairs.append((field.name, tyro.MISSING if default is msgspec.NODEFAULT else default))
+    return pairs
+
+
+def fail(error: Exception) -> NoReturn:
+    """Print an error for a person, without a traceback, and end the process with its exit code."""
+    print(f"error: {error}", file=sys.stderr, flush=True)
+    raise SystemExit(getattr(error, "exit_code", UsageError.exit_code))
+
+
+def run(body: Callable[[Config], None], config: Config) -> NoReturn:
+    """Run a command's body and end the process with the exit code it earned."""
+    try:
+        body(config)
+    except OmegaprmError as error:
+        fail(error)
+    raise SystemExit(0)

@@ -1,0 +1,177 @@
+"""Every flag of bin/annotate, the presets, and what of it a store is bound to."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+from engine.errors import UsageError
+from engine.prompts import StepFormat, Template
+
+
+class SearchRule(msgspec.Struct, frozen=True, kw_only=True):
+    """What decides the shape of a tree (OmegaPRM, sections 3.2 and 3.3)."""
+
+    num_rollouts: int = 16
+    max_searches: int = 200
+    rollout_budget: int = 1000
+    alpha: float = 0.5
+    beta: float = 0.9
+    length_scale: float = 2000.0
+    c_puct: float = 0.125
+    search_extreme_roots: bool = False
+
+
+class Sampling(msgspec.Struct, frozen=True, kw_only=True):
+    """How completions are drawn."""
+
+    temperature: float = 1.0
+    top_k: int = 50
+    top_p: float = 0.9
+    repetition_penalty: float = 1.05
+    max_new_tokens: int = 4096
+
+
+class EngineOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """How vLLM is set up; nothing here changes a label."""
+
+    max_model_len: int | None = None
+    max_num_seqs: int = 512
+    max_num_batched_tokens: int | None = None
+    tensor_parallel_size: int = 1
+    data_parallel_size: int = 1
+    gpu_memory_utilization: float = 0.9
+    kv_cache_gib: float = 1.0
+    dtype: str = "auto"
+    trust_remote_code: bool = False
+
+
+class AnnotateConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Grow OmegaPRM trees over seed problems into a store. The same command resumes where it was stopped."""
+
+    seeds: tuple[str, ...]
+    """Seed files, JSON list or JSONL, of {"id", "question", "correct_answer", "image_path"}."""
+    store: str
+    """Folder of the LMDB store; made if it is not there, resumed if it is."""
+    model: str
+    """Local folder of the policy, a Hugging Face model."""
+    image_root: str | None = None
+    """Folder that image paths are relative to; default: the folder of each seeds file."""
+    shard: str = "0/1"
+    """Take part i of n of the problems, split by id: i/n. i = n means 0, so counting from 1 works too."""
+    run_seed: int = 0
+    """All sampling is drawn from this seed, the problem's id and the number of the estimate."""
+    num_rollouts: int = 16
+    """Rollouts an estimate (k)."""
+    max_searches: int = 200
+    """Binary searches a problem at the most."""
+    rollout_budget: int = 1000
+    """Rollouts a problem at the most; never overshot."""
+    alpha: float = 0.5
+    """Weight of the value in the selection score: alpha^(1 - MC)."""
+    beta: float = 0.9
+    """Weight of the length in the selection score: beta^(words / length scale)."""
+    length_scale: float = 2000.0
+    """Words that count as one length (L)."""
+    c_puct: float = 0.125
+    """Weight of exploration in the selection score."""
+    search_extreme_roots: bool = False
+    """Also search problems whose first estimate found every rollout wrong."""
+    temperature: float = 1.0
+    """Sampling temperature."""
+    top_k: int = 50
+    """Sample among this many likeliest tokens; 0 for all."""
+    top_p: float = 0.9
+    """Sample among the likeliest tokens that hold this much probability."""
+    repetition_penalty: float = 1.05
+    """Penalty on tokens that stand in the text already; 1 for none."""
+    max_new_tokens: int = 4096
+    """Tokens a rollout at the most; one that runs into it counts as truncated, not as wrong."""
+    prompt_template: Template = "prefill"
+    """"prefill": the steps so far begin the assistant's turn; "mmprm": MM-PRM's prompt."""
+    step_format: StepFormat = "tags"
+    """How steps stand in a completion: <step> tags, paragraphs, or lines."""
+    concurrency: int = 256
+    """Searches open at once."""
+    drain_seconds: float = 20.0
+    """Time that estimates under way are given to finish after a signal."""
+    math_verify_workers: int = 1
+    """Processes that compare answers by math-verify."""
+    math_verify_seconds: float = 5.0
+    """Deadline of one comparison; past it the verdict is unknown."""
+    max_model_len: int | None = None
+    """Context length; default: the model's own."""
+    max_num_seqs: int = 512
+    """Sequences that vLLM decodes at once."""
+    max_num_batched_tokens: int | None = None
+    """Tokens of one engine step; default: vLLM's on a GPU, enough for one whole prompt on a CPU."""
+    tensor_parallel_size: int = 1
+    """GPUs that one copy of the model is spread over."""
+    data_parallel_size: int = 1
+    """Copies of the model."""
+    gpu_memory_utilization: float = 0.9
+    """Share of GPU memory that vLLM may take."""
+    kv_cache_gib: float = 1.0
+    """Memory of the KV cache on a CPU, in GiB."""
+    dtype: str = "auto"
+    """Number format of the weights; on a CPU "auto" is float32."""
+    trust_remote_code: bool = False
+    """Run Python code that comes with the model."""
+
+    def __post_init__(self) -> None:
+        for name, least in _LEAST.items():
+            if getattr(self, name) < least:
+                raise UsageError(
+                    f"--{name.replace('_', '-')} {getattr(self, name)}: must be at least {least}"
+                )
+        if self.num_rollouts > self.rollout_budget:
+            raise UsageError(
+                f"--rollout-budget {self.rollout_budget}: must hold one estimate of --num-rollouts {self.num_rollouts}"
+            )
+        parse_shard(self.shard)
+
+    def part(self, kind: type[msgspec.Struct]) -> Any:
+        """The fields of this config that a smaller struct names, as that struct."""
+        return kind(**{name: getattr(self, name) for name in kind.__struct_fields__})
+
+
+_LEAST = {
+    "num_rollouts": 1,
+    "max_searches": 0,
+    "rollout_budget": 1,
+    "temperature": 0,
+    "top_k": 0,
+    "max_new_tokens": 1,
+    "concurrency": 1,
+    "drain_seconds": 0,
+    "math_verify_workers": 1,
+}
+
+Preset = Literal["mmprm", "paper"]
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "mmprm": {
+        **msgspec.structs.asdict(SearchRule()),
+        **msgspec.structs.asdict(Sampling()),
+        "prompt_template": "mmprm",
+        "step_format": "tags",
+    },
+    "paper": {
+        "num_rollouts": 8,
+        "max_searches": 100,
+        "length_scale": 500.0,
+        "alpha": 0.5,
+        "beta": 0.9,
+        "c_puct": 0.125,
+    },
+}
+"""Whole settings by name: MM-PRM's shipped ones with its prompt, and the OmegaPRM paper's (section 4.1)."""
+
+
+def parse_shard(text: str) -> tuple[int, int]:
+    """ "i/n" as (i, n) with 0 <= i < n; i = n stands for 0. UsageError for anything else."""
+    index, slash, count = text.partition("/")
+    if not (slash and index.isdigit() and count.isdigit() and int(count) > 0 and int(index) <= int(count)):
+        raise UsageError(f"--shard {text}: must be i/n with 0 <= i <= n and n at least 1")
+    return int(index) % int(count), int(count)

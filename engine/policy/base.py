@@ -1,0 +1,45 @@
+"""The policy protocol: a prompt in, completions out."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import msgspec
+
+from engine.records import Problem
+
+
+class Prompt(msgspec.Struct, frozen=True):
+    """A state to complete: a problem and the steps so far, which the policy goes on from.
+
+    image_digests, where known, are the images' SHA-256 in hex; they let an engine reuse what it has encoded.
+    """
+
+    problem: Problem
+    prefix: tuple[str, ...] = ()
+    image_digests: tuple[str, ...] = ()
+
+
+class Completion(msgspec.Struct, frozen=True):
+    """One sampled text after the prefix; truncated where it ran into the token limit."""
+
+    text: str
+    num_tokens: int
+    truncated: bool = False
+
+
+class Policy(Protocol):
+    """Anything that can complete a state.
+
+    The same (prompt, num, seed) gives the same completions as far as the engine allows. Errors: EngineDied
+    where no further request can succeed; ProblemFailed where this problem alone cannot be served (too long,
+    an image that cannot be read). Cancelling a call aborts its request.
+    """
+
+    async def sample(self, prompt: Prompt, num: int, seed: int) -> list[Completion]: ...
+
+    async def close(self) -> None: ...
+
+
+class ProblemFailed(Exception):
+    """This problem cannot be served; it is quarantined with the message, and the others go on."""

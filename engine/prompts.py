@@ -1,0 +1,95 @@
+"""How a question is put to the policy, and how what it writes is split into steps and a final answer."""
+
+from __future__ import annotations
+
+import re
+from typing import Literal
+
+import msgspec
+
+StepFormat = Literal["tags", "paragraphs", "lines"]
+Template = Literal["prefill", "mmprm"]
+
+INSTRUCTIONS: dict[StepFormat, str] = {
+    "tags": (
+        "Reason step by step before you answer. Put every reasoning step in <step></step> and, at the end, "
+        "the final answer alone in <answer></answer>."
+    ),
+    "paragraphs": (
+        "Reason step by step before you answer. Separate steps by a blank line. The last paragraph is "
+        '"Answer: " followed by the final answer alone.'
+    ),
+    "lines": (
+        "Reason step by step before you answer. Write one step a line. The last line is "
+        '"Answer: " followed by the final answer alone.'
+    ),
+}
+
+MMPRM_REQUEST = (
+    "Your task is to answer the question below. Give complete reasoning steps before you answer, and when you are "
+    "ready to answer, use Answer: The final answer is ..\n\nQuestion: {question}"
+)
+"""MM-PRM's own prompt; earlier steps follow it as "Previous Steps:" in the user's turn."""
+
+_TAGS = re.compile(r"<step>(.*?)</step>|<answer>(.*?)</answer>", re.DOTALL)
+_ANSWER_LEAD = re.compile(r"^\s*(?:\*\*)?(?:final )?answer(?:\*\*)?\s*(?:is|:)\s*(?:\*\*)?\s*", re.IGNORECASE)
+
+
+class Solution(msgspec.Struct, frozen=True):
+    """A parsed completion: its steps, the last one holding the answer, and that answer alone."""
+
+    steps: tuple[str, ...]
+    answer: str
+
+
+class Turns(msgspec.Struct, frozen=True):
+    """A chat to render: an optional system turn, the user's text (images stand before it), a begun reply."""
+
+    system: str | None
+    user: str
+    reply: str
+
+
+def turns(question: str, prefix: tuple[str, ...], template: Template, step_format: StepFormat) -> Turns:
+    """The chat for one state.
+
+    "prefill" leaves the steps so far as the beginning of the assistant's own turn, so that all estimates of one
+    tree share their prefix in the KV cache; "mmprm" repeats MM-PRM's prompt.
+    """
+    if template == "mmprm":
+        user = MMPRM_REQUEST.format(question=question)
+        if prefix:
+            user += "\nPrevious Steps:" + join(prefix, "tags")
+        return Turns(None, user, "")
+    return Turns(INSTRUCTIONS[step_format], question, join(prefix, step_format))
+
+
+def join(steps: tuple[str, ...], step_format: StepFormat) -> str:
+    """Steps as the policy would have written them so far, ready to be gone on from."""
+    if step_format == "tags":
+        return "".join(f"<step>{step}</step>" for step in steps)
+    separator = "\n\n" if step_format == "paragraphs" else "\n"
+    return "".join(step + separator for step in steps)
+
+
+def parse(text: str, step_format: StepFormat) -> Solution | None:
+    """Split a completion; None where it has no readable steps or no final answer at its end."""
+    return _parse_tags(text) if step_format == "tags" else _parse_plain(text, step_format)
+
+
+def _parse_tags(text: str) -> Solution | None:
+    found = [(match[1], match[2]) for match in _TAGS.finditer(text)]
+    steps = tuple((step if step is not None else answer).strip() for step, answer in found)
+    if not found or found[-1][1] is None or any(step is None for step, _ in found[:-1]) or not all(steps):
+        return None
+    return Solution(steps, steps[-1])
+
+
+def _parse_plain(text: str, step_format: StepFormat) -> Solution | None:
+    pieces = re.split(r"\n\s*\n" if step_format == "paragraphs" else r"\n", text.strip())
+    steps = tuple(piece.strip() for piece in pieces if piece.strip())
+    if not steps:
+        return None
+    lead = _ANSWER_LEAD.match(steps[-1])
+    answer = steps[-1][lead.end() :].rstrip("*. ") if lead else ""
+    return Solution(steps, answer) if answer else None
