@@ -1,4 +1,4 @@
-"""Every flag of bin/annotate, the presets, and what of it a store is bound to."""
+"""Every flag of the commands that sample from the policy, and the presets."""
 
 from __future__ import annotations
 
@@ -47,13 +47,11 @@ class EngineOptions(msgspec.Struct, frozen=True, kw_only=True):
     trust_remote_code: bool = False
 
 
-class AnnotateConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Grow OmegaPRM trees over seed problems into a store. The same command resumes where it was stopped."""
+class PolicyFlags(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The flags of every command that samples from the policy and judges what it wrote."""
 
     seeds: tuple[str, ...]
     """Seed files, JSON list or JSONL, of {"id", "question", "correct_answer", "image_path"}."""
-    store: str
-    """Folder of the LMDB store; made if it is not there, resumed if it is."""
     model: str
     """Local folder of the policy, a Hugging Face model."""
     image_root: str | None = None
@@ -62,22 +60,8 @@ class AnnotateConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """Take part i of n of the problems, split by id: i/n. i = n means 0, so counting from 1 works too."""
     run_seed: int = 0
     """All sampling is drawn from this seed, the problem's id and the number of the estimate."""
-    num_rollouts: int = 16
-    """Rollouts an estimate (k)."""
-    max_searches: int = 200
-    """Binary searches a problem at the most."""
-    rollout_budget: int = 1000
-    """Rollouts a problem at the most; never overshot."""
-    alpha: float = 0.5
-    """Weight of the value in the selection score: alpha^(1 - MC)."""
-    beta: float = 0.9
-    """Weight of the length in the selection score: beta^(words / length scale)."""
-    length_scale: float = 2000.0
-    """Words that count as one length (L)."""
-    c_puct: float = 0.125
-    """Weight of exploration in the selection score."""
-    search_extreme_roots: bool = False
-    """Also search problems whose first estimate found every rollout wrong."""
+    concurrency: int = 256
+    """Problems worked on at once."""
     temperature: float = 1.0
     """Sampling temperature."""
     top_k: int = 50
@@ -92,10 +76,6 @@ class AnnotateConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """"prefill": the steps so far begin the assistant's turn; "mmprm": MM-PRM's prompt."""
     step_format: StepFormat = "tags"
     """How steps stand in a completion: <step> tags, paragraphs, or lines."""
-    concurrency: int = 256
-    """Searches open at once."""
-    drain_seconds: float = 20.0
-    """Time that estimates under way are given to finish after a signal."""
     math_verify_workers: int = 1
     """Processes that compare answers by math-verify."""
     math_verify_seconds: float = 5.0
@@ -121,14 +101,14 @@ class AnnotateConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
     def __post_init__(self) -> None:
         for name, least in _LEAST.items():
-            if getattr(self, name) < least:
+            if getattr(self, name, least) < least:
                 raise UsageError(
                     f"--{name.replace('_', '-')} {getattr(self, name)}: must be at least {least}"
                 )
-        if self.num_rollouts > self.rollout_budget:
-            raise UsageError(
-                f"--rollout-budget {self.rollout_budget}: must hold one estimate of --num-rollouts {self.num_rollouts}"
-            )
+        if not 0 < self.top_p <= 1:
+            raise UsageError(f"--top-p {self.top_p}: must be above 0 and at most 1")
+        if not 0 < self.repetition_penalty <= 2:
+            raise UsageError(f"--repetition-penalty {self.repetition_penalty}: must be above 0 and at most 2")
         parse_shard(self.shard)
 
     def part(self, kind: type[msgspec.Struct]) -> Any:
@@ -136,8 +116,51 @@ class AnnotateConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         return kind(**{name: getattr(self, name) for name in kind.__struct_fields__})
 
 
+class AnnotateConfig(PolicyFlags, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Grow OmegaPRM trees over seed problems into a store. The same command resumes where it was stopped."""
+
+    store: str
+    """Folder of the LMDB store; made if it is not there, resumed if it is."""
+    num_rollouts: int = 16
+    """Rollouts an estimate (k)."""
+    max_searches: int = 200
+    """Binary searches a problem at the most."""
+    rollout_budget: int = 1000
+    """Rollouts a problem at the most; never overshot."""
+    alpha: float = 0.5
+    """Weight of the value in the selection score: alpha^(1 - MC)."""
+    beta: float = 0.9
+    """Weight of the length in the selection score: beta^(words / length scale)."""
+    length_scale: float = 2000.0
+    """Words that count as one length (L)."""
+    c_puct: float = 0.125
+    """Weight of exploration in the selection score."""
+    search_extreme_roots: bool = False
+    """Also search problems whose first estimate found every rollout wrong."""
+    drain_seconds: float = 20.0
+    """Time that estimates under way are given to finish after a signal."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.num_rollouts > self.rollout_budget:
+            raise UsageError(
+                f"--rollout-budget {self.rollout_budget}: "
+                f"must hold one estimate of --num-rollouts {self.num_rollouts}"
+            )
+
+
+class RolloutConfig(PolicyFlags, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Sample N candidate solutions a problem and judge them. The same command resumes after a stop."""
+
+    out: str
+    """The candidates file to write, in MM-PRM's rollouts format; FILE.partial holds what is done so far."""
+    num_candidates: int = 16
+    """Candidate solutions a problem (N)."""
+
+
 _LEAST = {
     "num_rollouts": 1,
+    "num_candidates": 1,
     "max_searches": 0,
     "rollout_budget": 1,
     "temperature": 0,

@@ -1,0 +1,159 @@
+"""bin/annotate: OmegaPRM over seed problems into a store; the same command resumes."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import msgspec
+
+from engine import journal
+from engine.config import AnnotateConfig, EngineOptions, Sampling, SearchRule, parse_shard
+from engine.errors import Drained
+from engine.judge.base import Judge
+from engine.lifecycle import drain_on_signal
+from engine.policy.base import Policy
+from engine.problems import SeedSet, read_problems
+from engine.progress import Progress, shown
+from engine.records import Problem
+from engine.scheduler import run_all
+from engine.search import Search
+from engine.status import REJECTED_KEY
+from engine.store import Store, Write
+
+StartPolicy = Callable[[AnnotateConfig], Awaitable[Policy]]
+StartJudge = Callable[[AnnotateConfig], Awaitable[Judge]]
+
+
+def annotate(config: AnnotateConfig) -> None:
+    """Run the daemon to its end; raises Drained where a signal stopped it first."""
+    asyncio.run(_annotate(config))
+
+
+async def _annotate(config: AnnotateConfig) -> None:
+    draining = asyncio.Event()
+    with drain_on_signal(draining):
+        seeds = await asyncio.to_thread(_read, config)
+        async with _parts(config, seeds, start_policy, start_judge) as (store, policy, judge):
+            await grow_all(config, seeds, store, policy, judge, draining)
+
+
+def _read(config: AnnotateConfig) -> SeedSet:
+    root = Path(config.image_root) if config.image_root is not None else None
+    seeds = read_problems([Path(path) for path in config.seeds], root, parse_shard(config.shard))
+    for rejected in seeds.rejected:
+        print(
+            f"rejected {rejected.file}:{rejected.line}: {rejected.field}: {rejected.reason}", file=sys.stderr
+        )
+    seeds.require_usable()
+    return seeds
+
+
+@asynccontextmanager
+async def _parts(
+    config: AnnotateConfig, seeds: SeedSet, policy_of: StartPolicy, judge_of: StartJudge
+) -> AsyncIterator[tuple[Store, Policy, Judge]]:
+    """Open the store first, so that a store held or made otherwise is known before a model is loaded."""
+    store = Store.open(Path(config.store))
+    try:
+        store.bind(await asyncio.to_thread(fingerprint, config, seeds))
+        policy = await policy_of(config)
+        try:
+            judge = await judge_of(config)
+            try:
+                yield store, policy, judge
+            finally:
+                await judge.close()
+        finally:
+            await policy.close()
+    finally:
+        store.close()
+
+
+async def start_policy(config: AnnotateConfig) -> Policy:
+    from engine.policy.vllm_policy import VllmPolicy
+
+    print(f"loading the policy from {config.model}", file=sys.stderr, flush=True)
+    return await VllmPolicy.start(
+        config.model,
+        config.part(EngineOptions),
+        config.part(Sampling),
+        config.prompt_template,
+        config.step_format,
+    )
+
+
+async def start_judge(config: AnnotateConfig) -> Judge:
+    from engine.judge.cascade import Cascade
+
+    return await Cascade.start(config.math_verify_workers, config.math_verify_seconds)
+
+
+def fingerprint(config: AnnotateConfig, seeds: SeedSet) -> dict[str, str]:
+    """What decides the labels, by name: a store goes on only under the very same values."""
+    from engine.policy.vllm_policy import model_digest
+
+    named = {
+        **msgspec.structs.asdict(config.part(SearchRule)),
+        **msgspec.structs.asdict(config.part(Sampling)),
+        "run_seed": config.run_seed,
+        "prompt_template": config.prompt_template,
+        "step_format": config.step_format,
+        "model": model_digest(config.model),
+        "seeds": seeds.fingerprint(),
+    }
+    return {name: str(value) for name, value in named.items()}
+
+
+async def grow_all(
+    config: AnnotateConfig,
+    seeds: SeedSet,
+    store: Store,
+    policy: Policy,
+    judge: Judge,
+    draining: asyncio.Event,
+) -> None:
+    """Grow every tree that the store does not hold finished; Drained where a signal came first."""
+    await store.commit([Write("meta", REJECTED_KEY, msgspec.msgpack.encode(seeds.rejected))])
+    waiting = [problem for problem in seeds.problems if _is_open(store, problem)]
+    progress = Progress(len(seeds.problems), len(seeds.problems) - len(waiting))
+    search = Search(
+        policy=policy,
+        judge=judge,
+        store=store,
+        rule=config.part(SearchRule),
+        step_format=config.step_format,
+        run_seed=config.run_seed,
+        draining=draining,
+        on_estimate=progress.on_estimate,
+        on_end=progress.on_end,
+    )
+
+    async def grow(problem: Problem) -> None:
+        await search.grow(problem, seeds.image_digests.get(problem.id, ()))
+
+    async with shown(progress.line):
+        await run_all(waiting, grow, config.concurrency, draining, config.drain_seconds)
+    if progress.num_ended < len(seeds.problems):
+        raise Drained(
+            f"stopped on a signal with everything saved ({progress.line()}); run the same command again"
+        )
+    _report(store, seeds, progress)
+
+
+def _is_open(store: Store, problem: Problem) -> bool:
+    record = journal.problem_record(store, problem.id)
+    return record is None or record.state == "open"
+
+
+def _report(store: Store, seeds: SeedSet, progress: Progress) -> None:
+    quarantined = [record for record in journal.problem_records(store) if record.state == "quarantined"]
+    for record in quarantined[:10]:
+        print(f"quarantined {record.problem.id}: {record.reason}", file=sys.stderr)
+    print(
+        f"done: {len(seeds.problems) - len(quarantined)} problems, {len(quarantined)} quarantined, "
+        f"{len(seeds.rejected)} seed rows rejected"
+    )

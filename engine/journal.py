@@ -1,0 +1,50 @@
+"""How trees lie in the store: one problem record and its estimates, in the order they were made."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from engine.config import SearchRule
+from engine.records import Estimate, Origin, ProblemRecord
+from engine.store import Store, Write, estimate_key, pack, problem_key, unpack
+from engine.tree import Tree, replay
+
+
+def problem_record(store: Store, problem_id: str) -> ProblemRecord | None:
+    value = store.get("problems", problem_key(problem_id))
+    return None if value is None else unpack(value, ProblemRecord)
+
+
+def problem_records(store: Store) -> Iterator[ProblemRecord]:
+    """All problems, in the order of their keys, which depends on their ids alone."""
+    for _, value in store.scan("problems"):
+        yield unpack(value, ProblemRecord)
+
+
+def estimates(store: Store, problem_id: str) -> Iterator[Estimate]:
+    """A problem's estimates by number."""
+    for _, value in store.scan("estimates", problem_key(problem_id)):
+        yield unpack(value, Estimate)
+
+
+def stored_tree(store: Store, problem_id: str, rule: SearchRule) -> Tree:
+    return replay(rule, estimates(store, problem_id))
+
+
+def prefix_of(store: Store, problem_id: str, origin: Origin | None) -> tuple[str, ...]:
+    """The steps of the state that an origin names."""
+    if origin is None:
+        return ()
+    value = store.get("estimates", estimate_key(problem_key(problem_id), origin.estimate))
+    if value is None:
+        raise KeyError(f"estimate {origin.estimate} of problem {problem_id} is not in the store")
+    estimate = unpack(value, Estimate)
+    return estimate.prefix + estimate.rollouts[origin.rollout].steps[: origin.num_steps]
+
+
+def write_problem(record: ProblemRecord) -> Write:
+    return Write("problems", problem_key(record.problem.id), pack(record))
+
+
+def write_estimate(problem_id: str, estimate: Estimate) -> Write:
+    return Write("estimates", estimate_key(problem_key(problem_id), estimate.number), pack(estimate))

@@ -1,0 +1,117 @@
+"""Grow one tree: what the tree wants is sampled, judged, committed and only then applied."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from engine import journal
+from engine.config import SearchRule
+from engine.judge.base import Judge
+from engine.policy.base import Completion, Policy, ProblemFailed, Prompt
+from engine.prompts import StepFormat, parse
+from engine.records import Estimate, Problem, ProblemRecord, Rollout
+from engine.seeds import derive_seed
+from engine.store import Store, StoreDamaged
+from engine.tree import Tree, Want, apply, next_want
+
+
+@dataclass(frozen=True)
+class Search:
+    """What every search of a run shares. on_estimate and on_end tell the progress display."""
+
+    policy: Policy
+    judge: Judge
+    store: Store
+    rule: SearchRule
+    step_format: StepFormat
+    run_seed: int
+    draining: asyncio.Event
+    on_estimate: Callable[[Estimate], None] = field(default=lambda estimate: None)
+    on_end: Callable[[ProblemRecord], None] = field(default=lambda record: None)
+
+    async def grow(self, problem: Problem, image_digests: tuple[str, ...] = ()) -> None:
+        """Grow a problem's tree from where the store has it until it is done, fails, or the run drains.
+
+        A failure of this problem alone quarantines it with its reason and is not raised.
+        """
+        try:
+            record = await self._grow(problem, image_digests)
+        except (ProblemFailed, StoreDamaged) as failure:
+            record = ProblemRecord(
+                problem=problem, state="quarantined", reason=str(failure), image_digests=image_digests
+            )
+        if record is not None:
+            await self.store.commit([journal.write_problem(record)])
+            self.on_end(record)
+
+    async def _grow(self, problem: Problem, image_digests: tuple[str, ...]) -> ProblemRecord | None:
+        """The finished record, or None where the run drains first."""
+        record = ProblemRecord(problem=problem, state="open", image_digests=image_digests)
+        tree = Tree.new(self.rule)
+        for estimate in journal.estimates(self.store, problem.id):
+            tree = self._replayed(tree, estimate)
+            record = _counted(record, estimate)
+        while (want := next_want(tree)) is not None:
+            if self.draining.is_set():
+                return None
+            estimate = await self._estimate(problem, image_digests, want)
+            record = _counted(record, estimate)
+            writes = [journal.write_estimate(problem.id, estimate)]
+            if estimate.number == 0:
+                writes.append(journal.write_problem(record))
+            await self.store.commit(writes)
+            self.on_estimate(estimate)
+            tree = apply(tree, estimate)
+        return _finished(record, tree)
+
+    def _replayed(self, tree: Tree, estimate: Estimate) -> Tree:
+        try:
+            return apply(tree, estimate)
+        except ValueError as error:
+            raise StoreDamaged(f"stored estimates do not fit together: {error}") from error
+
+    async def _estimate(self, problem: Problem, image_digests: tuple[str, ...], want: Want) -> Estimate:
+        prefix = journal.prefix_of(self.store, problem.id, want.origin)
+        seed = derive_seed(self.run_seed, problem.id, want.number)
+        prompt = Prompt(problem, prefix, image_digests)
+        completions = await self.policy.sample(prompt, self.rule.num_rollouts, seed)
+        rollouts = await asyncio.gather(*(self._rollout(problem, completion) for completion in completions))
+        return Estimate(want.number, want.origin, prefix, seed, tuple(rollouts))
+
+    async def _rollout(self, problem: Problem, completion: Completion) -> Rollout:
+        if completion.truncated:
+            return Rollout((), "truncated", num_tokens=completion.num_tokens, text=completion.text)
+        solution = parse(completion.text, self.step_format)
+        if solution is None:
+            return Rollout((), "unparsed", num_tokens=completion.num_tokens, text=completion.text)
+        verdict = await self.judge.grade(problem, solution.answer)
+        return Rollout(solution.steps, verdict.outcome, verdict.rule, completion.num_tokens)
+
+
+def _counted(record: ProblemRecord, estimate: Estimate) -> ProblemRecord:
+    """The record with one more estimate in its totals."""
+    return ProblemRecord(
+        problem=record.problem,
+        state=record.state,
+        image_digests=record.image_digests,
+        num_estimates=record.num_estimates + 1,
+        num_rollouts=record.num_rollouts + len(estimate.rollouts),
+        num_tokens=record.num_tokens + sum(rollout.num_tokens for rollout in estimate.rollouts),
+        root=estimate.counts if estimate.number == 0 else record.root,
+    )
+
+
+def _finished(record: ProblemRecord, tree: Tree) -> ProblemRecord:
+    return ProblemRecord(
+        problem=record.problem,
+        state="done",
+        reason=tree.reason or "",
+        image_digests=record.image_digests,
+        num_searches=tree.num_searches,
+        num_estimates=record.num_estimates,
+        num_rollouts=record.num_rollouts,
+        num_tokens=record.num_tokens,
+        root=record.root,
+    )

@@ -1,0 +1,53 @@
+"""Grow a tree in memory from a scripted policy: the loop of engine.search without store and engine."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from engine.config import SearchRule
+from engine.policy.base import Prompt
+from engine.prompts import parse
+from engine.records import Estimate, Origin, Problem, Rollout
+from engine.seeds import derive_seed
+from engine.tree import Tree, apply, next_want
+from tests.fakes.policy import ScriptedPolicy
+
+Roll = Callable[[tuple[str, ...], int], tuple[Rollout, ...]]
+
+
+def recorded_rollouts(problem: Problem, policy: ScriptedPolicy, num: int) -> Roll:
+    """Rollouts from a prefix for the estimate of a number, always the same ones."""
+
+    def roll(prefix: tuple[str, ...], number: int) -> tuple[Rollout, ...]:
+        seed = derive_seed(0, problem.id, number)
+        completions = asyncio.run(policy.sample(Prompt(problem, prefix), num, seed))
+        return tuple(rollout(problem, completion.text, completion.truncated) for completion in completions)
+
+    return roll
+
+
+def rollout(problem: Problem, text: str, truncated: bool = False) -> Rollout:
+    solution = parse(text, "tags")
+    if truncated or solution is None:
+        return Rollout((), "truncated" if truncated else "unparsed", text=text)
+    outcome = "correct" if solution.answer == problem.correct_answer else "incorrect"
+    return Rollout(solution.steps, outcome, "exact")
+
+
+def grow(rule: SearchRule, roll: Roll) -> tuple[Tree, list[Estimate]]:
+    """The finished tree and its estimates in order."""
+    tree = Tree.new(rule)
+    estimates: list[Estimate] = []
+    while (want := next_want(tree)) is not None:
+        prefix = prefix_of(estimates, want.origin)
+        estimates.append(Estimate(want.number, want.origin, prefix, 0, roll(prefix, want.number)))
+        tree = apply(tree, estimates[-1])
+    return tree, estimates
+
+
+def prefix_of(estimates: list[Estimate], origin: Origin | None) -> tuple[str, ...]:
+    if origin is None:
+        return ()
+    source = estimates[origin.estimate]
+    return source.prefix + source.rollouts[origin.rollout].steps[: origin.num_steps]
