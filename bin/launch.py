@@ -12,6 +12,7 @@ PYTHON = ROOT / ".venv" / "bin" / "python"
 
 def into_environment() -> None:
     """Re-execute under .venv where it is there and not yet in use, and make the packages importable."""
+    os.environ.setdefault("TORCH_EXTENSIONS_DIR", str(ROOT / ".venv" / "torch_extensions"))
     if PYTHON.exists() and Path(sys.prefix).resolve() != PYTHON.parent.parent.resolve():
         os.execv(PYTHON, [str(PYTHON), *sys.argv])
     sys.path.insert(0, str(ROOT))

@@ -16,6 +16,7 @@ from engine.errors import Drained
 from engine.judge.base import Judge
 from engine.lifecycle import drain_on_signal
 from engine.policy.base import Policy
+from engine.policy.checkpoint import model_digest
 from engine.problems import SeedSet, read_problems
 from engine.progress import Progress, shown
 from engine.records import Problem
@@ -23,54 +24,10 @@ from engine.scheduler import run_all
 from engine.search import Search
 from engine.status import REJECTED_KEY
 from engine.store import Store, Write
+from engine.verdicts import StoredVerdicts
 
 StartPolicy = Callable[[AnnotateConfig], Awaitable[Policy]]
-StartJudge = Callable[[AnnotateConfig], Awaitable[Judge]]
-
-
-def annotate(config: AnnotateConfig) -> None:
-    """Run the daemon to its end; raises Drained where a signal stopped it first."""
-    asyncio.run(_annotate(config))
-
-
-async def _annotate(config: AnnotateConfig) -> None:
-    draining = asyncio.Event()
-    with drain_on_signal(draining):
-        seeds = await asyncio.to_thread(_read, config)
-        async with _parts(config, seeds, start_policy, start_judge) as (store, policy, judge):
-            await grow_all(config, seeds, store, policy, judge, draining)
-
-
-def _read(config: AnnotateConfig) -> SeedSet:
-    root = Path(config.image_root) if config.image_root is not None else None
-    seeds = read_problems([Path(path) for path in config.seeds], root, parse_shard(config.shard))
-    for rejected in seeds.rejected:
-        print(
-            f"rejected {rejected.file}:{rejected.line}: {rejected.field}: {rejected.reason}", file=sys.stderr
-        )
-    seeds.require_usable()
-    return seeds
-
-
-@asynccontextmanager
-async def _parts(
-    config: AnnotateConfig, seeds: SeedSet, policy_of: StartPolicy, judge_of: StartJudge
-) -> AsyncIterator[tuple[Store, Policy, Judge]]:
-    """Open the store first, so that a store held or made otherwise is known before a model is loaded."""
-    store = Store.open(Path(config.store))
-    try:
-        store.bind(await asyncio.to_thread(fingerprint, config, seeds))
-        policy = await policy_of(config)
-        try:
-            judge = await judge_of(config)
-            try:
-                yield store, policy, judge
-            finally:
-                await judge.close()
-        finally:
-            await policy.close()
-    finally:
-        store.close()
+StartJudge = Callable[[AnnotateConfig, Store], Awaitable[Judge]]
 
 
 async def start_policy(config: AnnotateConfig) -> Policy:
@@ -86,16 +43,57 @@ async def start_policy(config: AnnotateConfig) -> Policy:
     )
 
 
-async def start_judge(config: AnnotateConfig) -> Judge:
+async def start_judge(config: AnnotateConfig, store: Store) -> Judge:
     from engine.judge.cascade import Cascade
 
-    return await Cascade.start(config.math_verify_workers, config.math_verify_seconds)
+    return await Cascade.start(config.math_verify_workers, config.math_verify_seconds, StoredVerdicts(store))
+
+
+def annotate(config: AnnotateConfig, policy_of: StartPolicy = start_policy, judge_of: StartJudge = start_judge) -> None:
+    """Run the daemon to its end; raises Drained where a signal stopped it first."""
+    asyncio.run(_annotate(config, policy_of, judge_of))
+
+
+async def _annotate(config: AnnotateConfig, policy_of: StartPolicy, judge_of: StartJudge) -> None:
+    draining = asyncio.Event()
+    with drain_on_signal(draining):
+        seeds = await asyncio.to_thread(_read, config)
+        async with _parts(config, seeds, policy_of, judge_of) as (store, policy, judge):
+            await grow_all(config, seeds, store, policy, judge, draining)
+
+
+def _read(config: AnnotateConfig) -> SeedSet:
+    root = Path(config.image_root) if config.image_root is not None else None
+    seeds = read_problems([Path(path) for path in config.seeds], root, parse_shard(config.shard))
+    for rejected in seeds.rejected:
+        print(f"rejected {rejected.file}:{rejected.line}: {rejected.field}: {rejected.reason}", file=sys.stderr)
+    seeds.require_usable()
+    return seeds
+
+
+@asynccontextmanager
+async def _parts(
+    config: AnnotateConfig, seeds: SeedSet, policy_of: StartPolicy, judge_of: StartJudge
+) -> AsyncIterator[tuple[Store, Policy, Judge]]:
+    """Open the store first, so that a store held or made otherwise is known before a model is loaded."""
+    store = Store.open(Path(config.store))
+    try:
+        store.bind(await asyncio.to_thread(fingerprint, config, seeds))
+        policy = await policy_of(config)
+        try:
+            judge = await judge_of(config, store)
+            try:
+                yield store, policy, judge
+            finally:
+                await judge.close()
+        finally:
+            await policy.close()
+    finally:
+        store.close()
 
 
 def fingerprint(config: AnnotateConfig, seeds: SeedSet) -> dict[str, str]:
     """What decides the labels, by name: a store goes on only under the very same values."""
-    from engine.policy.vllm_policy import model_digest
-
     named = {
         **msgspec.structs.asdict(config.part(SearchRule)),
         **msgspec.structs.asdict(config.part(Sampling)),
@@ -138,9 +136,7 @@ async def grow_all(
     async with shown(progress.line):
         await run_all(waiting, grow, config.concurrency, draining, config.drain_seconds)
     if progress.num_ended < len(seeds.problems):
-        raise Drained(
-            f"stopped on a signal with everything saved ({progress.line()}); run the same command again"
-        )
+        raise Drained(f"stopped on a signal with everything saved ({progress.line()}); run the same command again")
     _report(store, seeds, progress)
 
 

@@ -15,9 +15,7 @@ Config = TypeVar("Config", bound=msgspec.Struct)
 Presets = Mapping[str, Mapping[str, Any]]
 
 
-def parse(
-    config_type: type[Config], arguments: list[str], name: str, presets: Presets | None = None
-) -> Config:
+def parse(config_type: type[Config], arguments: list[str], name: str, presets: Presets | None = None) -> Config:
     """Flags over the TOML of --config over --preset over the struct's defaults.
 
     Ends the process: with 0 after --help, 64 after flags or values that cannot be read, 78 after a TOML file
@@ -34,15 +32,11 @@ def parse(
         fail(error)
     description = config_type.__doc__ or ""
     if presets:
-        description += (
-            f"\n\n--preset {'|'.join(presets)} sets several flags at once; --config FILE reads TOML."
-        )
+        description += f"\n\n--preset {'|'.join(presets)} sets several flags at once; --config FILE reads TOML."
     else:
         description += "\n\n--config FILE reads flags from TOML."
     try:
-        config: Config = tyro.cli(
-            config_type, prog=f"bin/{name}", args=rest, default=default, description=description
-        )
+        config: Config = tyro.cli(config_type, prog=f"bin/{name}", args=rest, default=default, description=description)
     except OmegaprmError as error:
         fail(error)
     except SystemExit as stop:
@@ -66,9 +60,7 @@ def _preset(name: str | None, presets: Presets) -> Mapping[str, Any]:
     if name is None:
         return {}
     if name not in presets:
-        raise UsageError(
-            f"--preset {name}: there is no such preset; there are {', '.join(presets) or 'none'}"
-        )
+        raise UsageError(f"--preset {name}: there is no such preset; there are {', '.join(presets) or 'none'}")
     return presets[name]
 
 

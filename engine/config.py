@@ -62,6 +62,8 @@ class PolicyFlags(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """All sampling is drawn from this seed, the problem's id and the number of the estimate."""
     concurrency: int = 256
     """Problems worked on at once."""
+    drain_seconds: float = 20.0
+    """Time that requests under way are given to finish after a signal."""
     temperature: float = 1.0
     """Sampling temperature."""
     top_k: int = 50
@@ -102,9 +104,7 @@ class PolicyFlags(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     def __post_init__(self) -> None:
         for name, least in _LEAST.items():
             if getattr(self, name, least) < least:
-                raise UsageError(
-                    f"--{name.replace('_', '-')} {getattr(self, name)}: must be at least {least}"
-                )
+                raise UsageError(f"--{name.replace('_', '-')} {getattr(self, name)}: must be at least {least}")
         if not 0 < self.top_p <= 1:
             raise UsageError(f"--top-p {self.top_p}: must be above 0 and at most 1")
         if not 0 < self.repetition_penalty <= 2:
@@ -137,15 +137,12 @@ class AnnotateConfig(PolicyFlags, frozen=True, kw_only=True, forbid_unknown_fiel
     """Weight of exploration in the selection score."""
     search_extreme_roots: bool = False
     """Also search problems whose first estimate found every rollout wrong."""
-    drain_seconds: float = 20.0
-    """Time that estimates under way are given to finish after a signal."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.num_rollouts > self.rollout_budget:
             raise UsageError(
-                f"--rollout-budget {self.rollout_budget}: "
-                f"must hold one estimate of --num-rollouts {self.num_rollouts}"
+                f"--rollout-budget {self.rollout_budget}: must hold one estimate of --num-rollouts {self.num_rollouts}"
             )
 
 

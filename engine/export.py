@@ -82,12 +82,8 @@ def _all_rows(
 
 def _records(stores: Sequence[Store], counts: Counter[str]) -> Iterator[tuple[Store, ProblemRecord]]:
     """The problems of all stores in the order of their keys, each once."""
-    streams = [
-        ((problem_key(record.problem.id), at, record) for record in journal.problem_records(store))
-        for at, store in enumerate(stores)
-    ]
     last = None
-    for key, at, record in heapq.merge(*streams, key=lambda item: item[:2]):
+    for key, at, record in heapq.merge(*map(_keyed, range(len(stores)), stores), key=lambda item: item[:2]):
         counts["problems"] += 1
         if key == last:
             counts["problems dropped: in several stores"] += 1
@@ -96,9 +92,13 @@ def _records(stores: Sequence[Store], counts: Counter[str]) -> Iterator[tuple[St
         last = key
 
 
-def problem_rows(
-    config: ExportConfig, store: Store, record: ProblemRecord, counts: Counter[str]
-) -> list[TrainingRow]:
+def _keyed(at: int, store: Store) -> Iterator[tuple[bytes, int, ProblemRecord]]:
+    """One store's problems behind what they are merged by: their key, then the place of the store."""
+    for record in journal.problem_records(store):
+        yield problem_key(record.problem.id), at, record
+
+
+def problem_rows(config: ExportConfig, store: Store, record: ProblemRecord, counts: Counter[str]) -> list[TrainingRow]:
     """The rows of one problem; none where its tree is unfinished or its root is all right or all wrong."""
     why = record.state if record.state != "done" else record.reason
     if why in ("open", "quarantined", "too hard", "too easy", "nothing judged"):
@@ -116,14 +116,10 @@ def stored_rule(store: Store) -> SearchRule:
     """The search rule that a store was made under."""
     fingerprint = store.fingerprint()
     try:
-        values = {
-            name: msgspec.json.decode(fingerprint[name].lower()) for name in SearchRule.__struct_fields__
-        }
+        values = {name: msgspec.json.decode(fingerprint[name].lower()) for name in SearchRule.__struct_fields__}
         return msgspec.convert(values, SearchRule)
     except (KeyError, msgspec.MsgspecError) as error:
-        raise ConfigurationError(
-            f"the store does not say by which search rule it was made: {error}"
-        ) from error
+        raise ConfigurationError(f"the store does not say by which search rule it was made: {error}") from error
 
 
 def _count(counts: Counter[str], selection: Selection) -> None:

@@ -73,7 +73,9 @@ class Counts(msgspec.Struct, frozen=True, array_like=True):
         return self.correct / self.judged if self.judged else None
 
     def __add__(self, other: Counts) -> Counts:
-        return Counts(*(a + b for a, b in zip(msgspec.structs.astuple(self), msgspec.structs.astuple(other))))
+        return Counts(
+            *(a + b for a, b in zip(msgspec.structs.astuple(self), msgspec.structs.astuple(other), strict=True))
+        )
 
 
 class Origin(msgspec.Struct, frozen=True, array_like=True):

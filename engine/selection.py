@@ -34,9 +34,7 @@ class Selection(NamedTuple):
     num_right_not_drawn: int
 
 
-def select(
-    estimates: Sequence[Estimate], tree: Tree, rng: random.Random, mask_unestimated: bool = False
-) -> Selection:
+def select(estimates: Sequence[Estimate], tree: Tree, rng: random.Random, mask_unestimated: bool = False) -> Selection:
     """All wrong solutions of a tree and as many right ones, drawn by rng; each text once."""
     wrong, again_wrong = _distinct(wrong_solutions(estimates, tree, mask_unestimated))
     right, again_right = _distinct(right_solutions(estimates, tree, mask_unestimated))

@@ -102,7 +102,7 @@ class Tree:
     search: Search | None = None
     num_searches: int = 0
     num_rollouts: int = 0
-    want: Want | None = Want(0, None)
+    want: Want | None = field(default_factory=lambda: Want(0, None))
     reason: Reason | None = None
 
     @classmethod
@@ -136,9 +136,7 @@ def state_digests(start: bytes, steps: Sequence[str]) -> tuple[bytes, ...]:
     """A digest for the state after each step, chained from the digest of the state they start in."""
     digests = []
     for step in steps:
-        start = blake2b(
-            start + b"\0" + step.encode(errors="surrogatepass"), digest_size=DIGEST_BYTES
-        ).digest()
+        start = blake2b(start + b"\0" + step.encode(errors="surrogatepass"), digest_size=DIGEST_BYTES).digest()
         digests.append(start)
     return tuple(digests)
 
@@ -213,9 +211,7 @@ def _select(tree: Tree) -> Reason | None:
 def score(tree: Tree, number: int) -> float:
     """Q + U of a state with its best remaining rollout (section 3.3, "tree structure" and "selection")."""
     node, rule = tree.nodes[number], tree.rule
-    quality = rule.alpha ** (1 - node.value) * rule.beta ** (
-        node.candidates[-1].num_words / rule.length_scale
-    )
+    quality: float = rule.alpha ** (1 - node.value) * rule.beta ** (node.candidates[-1].num_words / rule.length_scale)
     exploration = rule.c_puct * math.sqrt(tree.num_searches) / (1 + node.visits)
     return quality + exploration
 

@@ -125,7 +125,8 @@ def _may_work(items: list[Token], at: int) -> bool:
 def reduce_at(items: list[Token], at: int) -> tuple[str, int, list[Token]]:
     """Work the operator at a position: (the operation as text, its result, the tokens that remain)."""
     left, operator, right = items[at - 1], str(items[at]), items[at + 1]
-    assert isinstance(left, int) and isinstance(right, int)
+    assert isinstance(left, int)
+    assert isinstance(right, int)
     result = operate(left, operator, right)
     remaining = _unwrap([*items[: at - 1], result, *items[at + 2 :]])
     return show([left, operator, right]), result, remaining

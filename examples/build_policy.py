@@ -32,13 +32,13 @@ WORD_PIECES = Regex(r"\d{1,2}|[A-Za-z]+ ?|[^\dA-Za-z] ?")
 
 CHAT_TEMPLATE = (
     "{%- for message in messages -%}{%- if message['role'] != 'system' -%}"
-    "<|im_start|>{{ message['role'] }}\n"
+    "{{ '<|im_start|>' + message['role'] + '\\n' }}"
     "{%- if message['content'] is string -%}{{ message['content'] }}"
     "{%- else -%}{%- for part in message['content'] -%}"
-    "{%- if part['type'] == 'image' -%}<IMG_CONTEXT>\n{%- else -%}{{ part['text'] }}{%- endif -%}"
-    "{%- endfor -%}{%- endif -%}<|im_end|>\n"
+    "{%- if part['type'] == 'image' -%}{{ '<IMG_CONTEXT>\\n' }}{%- else -%}{{ part['text'] }}{%- endif -%}"
+    "{%- endfor -%}{%- endif -%}{{ '<|im_end|>\\n' }}"
     "{%- endif -%}{%- endfor -%}"
-    "{%- if add_generation_prompt -%}<|im_start|>assistant\n{%- endif -%}"
+    "{%- if add_generation_prompt -%}{{ '<|im_start|>assistant\\n' }}{%- endif -%}"
 )
 """The policy knows one task and was trained without a system turn, so the template leaves it out."""
 
@@ -60,9 +60,7 @@ def build_tokenizer() -> PreTrainedTokenizerFast:
     texts = [_plain(document) for document in islice(documents(rng), 4000)]
     numbers = ["Yes No Yes No " + " ".join(f"{tens}{ones}" for tens in range(10) for ones in range(10))] * 50
     tokenizer.train_from_iterator(texts + numbers, trainer)
-    fast = PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, eos_token=END, pad_token=PAD, model_max_length=CONTEXT
-    )
+    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token=END, pad_token=PAD, model_max_length=CONTEXT)
     fast.add_special_tokens({"additional_special_tokens": [TURN, IMAGE, IMAGE_START, IMAGE_END, VIDEO, PRM]})
     fast.add_tokens(list(FORMAT_TOKENS))
     roles = {
@@ -98,9 +96,7 @@ def build_processor(tokenizer: PreTrainedTokenizerFast) -> InternVLProcessor:
     )
 
 
-def build_model(
-    tokenizer: PreTrainedTokenizerFast, hidden: int, layers: int
-) -> InternVLForConditionalGeneration:
+def build_model(tokenizer: PreTrainedTokenizerFast, hidden: int, layers: int) -> InternVLForConditionalGeneration:
     """A randomly initialised InternVL with a Qwen2 text model; hidden is a multiple of 32."""
     config = InternVLConfig(
         text_config={

@@ -92,9 +92,7 @@ def _running(question: str, steps: list[str]) -> str:
 
 
 def arithmetic_checks(rng: random.Random) -> Document:
-    lines = [
-        rng.choice((_equation_check, _rewrite_check, _rewrite_check))(rng) for _ in range(CHECKS_A_DOCUMENT)
-    ]
+    lines = [rng.choice((_equation_check, _rewrite_check, _rewrite_check))(rng) for _ in range(CHECKS_A_DOCUMENT)]
     return Document(DOCUMENT + "check\n", "".join(lines), is_check=True)
 
 

@@ -17,11 +17,20 @@ import torch.distributed as dist
 from PIL import Image
 from transformers import InternVLForConditionalGeneration, InternVLProcessor
 
-from examples.build_policy import IMAGE, IMAGE_END, IMAGE_START, IMAGE_TOKENS, build_model, build_processor
-from examples.build_policy import build_tokenizer, save
+from examples.build_policy import (
+    IMAGE,
+    IMAGE_END,
+    IMAGE_START,
+    IMAGE_TOKENS,
+    build_model,
+    build_processor,
+    build_tokenizer,
+    save,
+)
 from examples.digits.problems import picture
 from examples.muon import Muon
 from examples.pretraining import Document, documents
+from examples.vision import pretrain
 
 IGNORED = -100
 TEXT_TOKENS, CHECK_TOKENS = 33, 2.8
@@ -39,6 +48,8 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--layers", type=int, default=5, help="depth of the text model")
     parser.add_argument("--muon-rate", type=float, default=0.01, help="peak rate of Muon, for the matrices")
     parser.add_argument("--adam-rate", type=float, default=2e-3, help="peak rate of AdamW, for the rest")
+    parser.add_argument("--vision-steps", type=int, default=600, help="steps that teach the vision tower first")
+    parser.add_argument("--init", type=Path, help="go on from this policy instead of from nothing")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--save-every", type=int, default=250)
     return parser.parse_args()
@@ -92,9 +103,7 @@ def batches(encoder: Encoder, rng: random.Random, order: random.Random, size: in
             yield encoder.batch(group)
 
 
-def losses(
-    model: InternVLForConditionalGeneration, rows: dict[str, torch.Tensor]
-) -> tuple[torch.Tensor, torch.Tensor]:
+def losses(model: InternVLForConditionalGeneration, rows: dict[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
     """Cross-entropy of (text, checks), each summed over its tokens and divided by what a batch holds on average."""
     hidden = model.model(
         input_ids=rows["input_ids"], pixel_values=rows.get("pixel_values"), use_cache=False
@@ -112,9 +121,11 @@ def losses(
 
 
 def optimisers(model: InternVLForConditionalGeneration, muon_rate: float, adam_rate: float):
-    """Muon for the text model's matrices, AdamW for embeddings, norms, biases and the vision tower."""
+    """Muon for the text model's matrices, AdamW for embeddings, norms, biases and the projector."""
     matrices, others = [], []
     for name, parameter in model.named_parameters():
+        if not parameter.requires_grad:
+            continue
         is_matrix = parameter.ndim == 2 and "language_model.layers" in name
         (matrices if is_matrix else others).append(parameter)
     return (
@@ -124,23 +135,24 @@ def optimisers(model: InternVLForConditionalGeneration, muon_rate: float, adam_r
 
 
 def rate_factor(step: int, steps: int) -> float:
-    """Linear warm-up over 50 steps, flat, then a linear fall over the last 40 %."""
+    """Linear warm-up over 50 steps, flat, then a linear fall over the last half."""
     progress = step / steps
-    fall = 1.0 if progress < 0.6 else max(0.02, (1 - progress) / 0.4)
+    fall = 1.0 if progress < 0.5 else max(0.02, (1 - progress) / 0.5)
     return min(1.0, (step + 1) / 50) * fall
 
 
 def average_gradients(model: torch.nn.Module) -> None:
     if not dist.is_initialized():
         return
-    for parameter in model.parameters():
+    learned = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    for parameter in learned:
         if parameter.grad is None:
             parameter.grad = torch.zeros_like(parameter)
-    flat = torch.cat([parameter.grad.flatten() for parameter in model.parameters()])
+    flat = torch.cat([parameter.grad.flatten() for parameter in learned])
     dist.all_reduce(flat)
     flat /= dist.get_world_size()
     at = 0
-    for parameter in model.parameters():
+    for parameter in learned:
         parameter.grad.copy_(flat[at : at + parameter.numel()].view_as(parameter))
         at += parameter.numel()
 
@@ -152,13 +164,9 @@ def main() -> None:
         dist.init_process_group("gloo")
     rank = dist.get_rank() if dist.is_initialized() else 0
     torch.manual_seed(options.seed)
-    tokenizer = build_tokenizer()
-    processor = build_processor(tokenizer)
-    model = build_model(tokenizer, options.hidden, options.layers)
+    model, processor = start(options)
     if rank == 0:
-        print(
-            f"{sum(p.numel() for p in model.parameters()):,} parameters, {len(tokenizer)} tokens", flush=True
-        )
+        print(f"{sum(p.numel() for p in model.parameters()):,} parameters", flush=True)
     torch.manual_seed(options.seed * 1000 + rank)
     stream = batches(
         Encoder(processor),
@@ -167,6 +175,20 @@ def main() -> None:
         options.batch,
     )
     train(model, processor, stream, options, rank)
+
+
+def start(options: argparse.Namespace) -> tuple[InternVLForConditionalGeneration, InternVLProcessor]:
+    """The model to train: a new one whose vision tower can read, or the one of --init. The tower stays as it is."""
+    if options.init:
+        processor = InternVLProcessor.from_pretrained(options.init)
+        model = InternVLForConditionalGeneration.from_pretrained(options.init)
+    else:
+        tokenizer = build_tokenizer()
+        processor = build_processor(tokenizer)
+        model = build_model(tokenizer, options.hidden, options.layers)
+        pretrain(model, processor, options.vision_steps)
+    model.model.vision_tower.requires_grad_(False)
+    return model, processor
 
 
 def train(model, processor, stream, options: argparse.Namespace, rank: int) -> None:

@@ -123,9 +123,7 @@ def scripted(name: str, slip_rate: float, rule: SearchRule):
 
 @settings(max_examples=150, deadline=None)
 @given(rule=rules, name=st.text(max_size=4), slip_rate=st.sampled_from([0.05, 0.2, 0.5]))
-def test_the_tree_equals_the_slow_reference_on_recorded_rollouts(
-    rule: SearchRule, name: str, slip_rate: float
-):
+def test_the_tree_equals_the_slow_reference_on_recorded_rollouts(rule: SearchRule, name: str, slip_rate: float):
     roll = scripted(name, slip_rate, rule)
     tree, estimates = grow(rule, roll)
     slow = SlowOmegaPRM(rule, roll)

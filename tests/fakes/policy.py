@@ -44,9 +44,7 @@ class ScriptedPolicy:
         num_steps = 3 + zlib.crc32(prompt.problem.id.encode()) % 4
         own = [self.step(at, rng) for at in range(len(prompt.prefix) + 1, num_steps)]
         wrong = any(SLIP in step for step in (*prompt.prefix, *own))
-        answer = (
-            f"{prompt.problem.correct_answer}.{rng.randint(1, 5)}" if wrong else prompt.problem.correct_answer
-        )
+        answer = f"{prompt.problem.correct_answer}.{rng.randint(1, 5)}" if wrong else prompt.problem.correct_answer
         text = "".join(f"<step>{step}</step>" for step in own) + f"<answer>{answer}</answer>"
         return Completion(text, 4 * len(own) + 2)
 

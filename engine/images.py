@@ -1,0 +1,111 @@
+"""Opens a seed's images safely: never outside their root, never half an image, never a decompression bomb."""
+
+from __future__ import annotations
+
+import hashlib
+import stat
+import warnings
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP")
+"""Formats that are decoded at all; of an animation the first frame counts."""
+MAX_PIXELS = 64_000_000
+"""Pixels of one image at the most: 8,000 x 8,000, 192 MB once decoded."""
+MAX_FILE_BYTES = 256 << 20
+"""Bytes of one image file at the most."""
+
+_DEEP_MODES = ("I", "I;16", "I;16B", "I;16L", "I;16N", "F")
+
+
+class ImageError(ValueError):
+    """An image that cannot be used; the message names the file and the rule it breaks."""
+
+
+def resolve(root: Path, name: str) -> Path:
+    """The file a seed names, as an absolute path inside root whatever links lead there.
+
+    ImageError where it lies outside root, is missing, or is not a regular file.
+    """
+    base = root.resolve()
+    try:
+        path = (base / name).resolve(strict=True)
+        mode = path.stat().st_mode
+    except (OSError, ValueError, RuntimeError) as error:
+        raise ImageError(f"{name}: cannot be opened under {root}: {_reason(error)}") from error
+    if Path(name).is_absolute() or not path.is_relative_to(base):
+        raise ImageError(f"{name}: must stay inside the image root {root}")
+    if not stat.S_ISREG(mode):
+        raise ImageError(f"{name}: must be a regular file")
+    return path
+
+
+def check(path: Path) -> str:
+    """SHA-256 in hex of an image file that decodes whole; ImageError for any other file."""
+    digest = hashlib.sha256(_read(path)).hexdigest()
+    load(path)
+    return digest
+
+
+def load(path: Path) -> Image.Image:
+    """The first frame as 8-bit RGB, upright by its EXIF tag; transparency on white, 16 bits scaled to 8.
+
+    ImageError where the file is none of FORMATS, too large, truncated or damaged.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        try:
+            with Image.open(path, formats=FORMATS) as image:
+                _bound(path, image)
+                image.load()
+                return _rgb(ImageOps.exif_transpose(image))
+        except UnidentifiedImageError as error:
+            raise ImageError(f"{path}: must be an image in one of {', '.join(FORMATS)}") from error
+        except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
+            raise ImageError(f"{path}: must have at most {MAX_PIXELS} pixels: {error}") from error
+        except ImageError:
+            raise
+        except (OSError, SyntaxError, ValueError, EOFError, MemoryError) as error:
+            raise ImageError(f"{path}: truncated or damaged: {_reason(error)}") from error
+
+
+def _read(path: Path) -> bytes:
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise ImageError(f"{path}: must be a regular file")
+        if path.stat().st_size > MAX_FILE_BYTES:
+            raise ImageError(f"{path}: must have at most {MAX_FILE_BYTES} bytes, has {path.stat().st_size}")
+        return path.read_bytes()
+    except OSError as error:
+        raise ImageError(f"{path}: cannot be read: {_reason(error)}") from error
+
+
+def _bound(path: Path, image: Image.Image) -> None:
+    width, height = image.size
+    if width * height > MAX_PIXELS:
+        raise ImageError(f"{path}: must have at most {MAX_PIXELS} pixels, has {width} x {height}")
+    if not width or not height:
+        raise ImageError(f"{path}: must have at least one pixel")
+
+
+def _rgb(image: Image.Image) -> Image.Image:
+    if image.mode in _DEEP_MODES:
+        return _eight_bit(image).convert("RGB")
+    if image.has_transparency_data:
+        opaque = Image.new("RGBA", image.size, "white")
+        opaque.alpha_composite(image.convert("RGBA"))
+        return opaque.convert("RGB")
+    return image.convert("RGB")
+
+
+def _eight_bit(image: Image.Image) -> Image.Image:
+    """Levels of 16 bits (PNG) to 8: by the format's own range, not by what this picture uses of it."""
+    levels = np.asarray(image, dtype=np.float64)
+    scaled = levels / 257 if image.mode != "F" else levels
+    return Image.fromarray(scaled.round().clip(0, 255).astype(np.uint8))
+
+
+def _reason(error: BaseException) -> str:
+    return (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__

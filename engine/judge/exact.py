@@ -1,0 +1,245 @@
+"""Rules that decide by form and by value alone, in microseconds, and leave the rest to the next judge.
+
+Everything here is pure. `decide` gives correct or incorrect only where the rule is sure; "unknown" is final
+too (nothing was answered, or no rule of this kind could ever tell); None hands the pair on to math-verify.
+"""
+
+from __future__ import annotations
+
+import re
+from fractions import Fraction
+
+from engine.judge import choices, quantities, units
+from engine.judge.answers import MAX_ANSWER_CHARS, normalise
+from engine.judge.quantities import Quantity
+from engine.records import Verdict
+
+__all__ = ["MAX_ANSWER_CHARS", "decide", "normalise", "same_value"]
+
+EXACT = Verdict("correct", "exact")
+EMPTY = Verdict("unknown", "empty")
+TOO_LONG = Verdict("unknown", "too-long")
+UNIT = Verdict("unknown", "unit")
+AMBIGUOUS = Verdict("unknown", "ambiguous")
+WORDS = Verdict("unknown", "words")
+SEVERAL_UNKNOWN = Verdict("unknown", "several-answers")
+CHOICE_UNKNOWN = Verdict("unknown", "choice")
+ROUNDED = Verdict("unknown", "rounded")
+_VERDICTS = {
+    (same, rule): Verdict("correct" if same else "incorrect", rule)
+    for same in (True, False)
+    for rule in ("number", "choice", "yes-no", "several-answers")
+}
+NO_ANSWER = Verdict("incorrect", "no-answer")
+
+_PLAIN = re.compile(r"-?\d{1,15}(?:\.\d{1,15})?", re.ASCII)
+_YES_NO = re.compile(r"(yes|no|true|false)(?:[,.;:!]\s*(?!no\b|yes\b).*)?", re.IGNORECASE | re.DOTALL)
+_ALTERNATIVES = re.compile(r"(?:,\s*|(?<![a-z\\]))(?:or|and)(?![a-z])|\\text\{or\}|\\lor(?![a-z])", re.IGNORECASE)
+_NAME = re.compile(r"\\?[A-Za-z]+(?:_\{?\w+\}?)?(?:\([a-z]\))?(?:(?: |(?=\\))\\?[A-Za-z]+){0,3} ?")
+_MAX_NAME_CHARS = 60
+_REFUSAL = re.compile(
+    r"(?:it |this )?(?:cannot|can't|can not|could not) be (?:determined|found|solved)"
+    r"|i (?:do not|don't) know|unknown|undefined|no solution|not enough information|insufficient information",
+    re.IGNORECASE,
+)
+_PROSE = re.compile(r"(?<![\\A-Za-z])[A-Za-z]{2,}")
+_NAMED = (
+    "pi sqrt sin cos tan cot sec csc log ln exp theta alpha beta gamma infty inf infinity max min gcd lcm "
+    "mod arcsin arccos arctan"
+)
+_MATH_WORDS = frozenset(_NAMED.split()) | units.UNIT_WORDS
+_ENVIRONMENT = re.compile(r"\\(?:begin|end)\{[a-z]+\*?\}")
+_LETTER_UNIT = re.compile(r"[\d\s)}][mgslh](?:\^[23])?$")
+"""A letter behind a formula: metres, or a variable."""
+_CHAINED_POWERS = re.compile(r"\^(?:\w+|\{[^{}]*\})\^")
+_SIDE_BY_SIDE = re.compile(r"[\d)}] [\d(]")
+_DECIMAL_COMMA = re.compile(r"-?\d+,\d+")
+
+
+def decide(question: str, reference: str, answer: str) -> Verdict | None:
+    """Judge an answer against its reference; None where neither form nor value settles it.
+
+    Decimals are equal where the answer rounds to every digit the reference gives: their difference is less
+    than half a unit of its last place. Integers and fractions are compared exactly.
+    """
+    if len(answer) > MAX_ANSWER_CHARS or len(reference) > MAX_ANSWER_CHARS:
+        return EMPTY if not answer.strip() else TOO_LONG
+    if _PLAIN.fullmatch(answer) and _PLAIN.fullmatch(reference):
+        return EXACT if answer == reference else _VERDICTS[_same_plain(reference, answer), "number"]
+    wanted, given = normalise(reference), normalise(answer)
+    if not given:
+        return EMPTY
+    if given == wanted:
+        return EXACT
+    return (
+        _by_number(question, wanted, given)
+        or _by_choice(question, wanted, given)
+        or _by_yes_no(wanted, given)
+        or _by_alternatives(question, wanted, given)
+        or _by_unit(wanted, given)
+        or _by_notation(given)
+        or _by_words(wanted, given)
+    )
+
+
+def _same_plain(reference: str, answer: str) -> bool:
+    """same_value of plain numbers, in integers: "4.36" and "4.357" as 4360 and 4357 with a place of 10."""
+    wanted, _, wanted_decimals = reference.partition(".")
+    given, _, given_decimals = answer.partition(".")
+    num_decimals = max(len(wanted_decimals), len(given_decimals))
+    difference = int(wanted + wanted_decimals.ljust(num_decimals, "0")) - int(
+        given + given_decimals.ljust(num_decimals, "0")
+    )
+    if not wanted_decimals:
+        return difference == 0
+    return bool(2 * abs(difference) < 10 ** (num_decimals - len(wanted_decimals)))
+
+
+def _by_number(question: str, wanted: str, given: str) -> Verdict | None:
+    target = quantities.read(wanted) or quantities.read(without_name(wanted))
+    if target is None:
+        return None
+    if _DECIMAL_COMMA.fullmatch(given) and "," not in wanted:
+        given = given.replace(",", ".")
+    found = quantities.read(given) or quantities.read(without_name(given))
+    if found is None:
+        return NO_ANSWER if _REFUSAL.fullmatch(given) else None
+    return compare_quantities(question, target, found)
+
+
+def without_name(text: str) -> str:
+    """ "x=5" and "area=5" as "5"; other texts as they are."""
+    name, _, value = text.replace("\\approx ", "=").partition("=")
+    is_name = len(name) <= _MAX_NAME_CHARS and _NAME.fullmatch(name)
+    return value if is_name and value and "=" not in value else text
+
+
+def compare_quantities(question: str, target: Quantity, found: Quantity) -> Verdict:
+    """The verdict on two numbers with their signs, scale words and units."""
+    one, other = target.unit, found.unit
+    ratio = Fraction(1)
+    if one and other and one != other:
+        if not one.dimension or not other.dimension:
+            return UNIT if same_value(target, found.scaled) else _VERDICTS[False, "number"]
+        if one.dimension != other.dimension:
+            return UNIT
+        ratio = other.factor / one.factor
+    if other and not one and units.is_foreign(other, question):
+        return UNIT
+    same = same_value(target, found.scaled * ratio) or (
+        _marks_optional(question, target, found) and same_value(target, found.value * ratio, bare=True)
+    )
+    if not same and rounds_to(target, found):
+        return ROUNDED
+    return _VERDICTS[same, "number"]
+
+
+def _marks_optional(question: str, target: Quantity, found: Quantity) -> bool:
+    """Whether a percent sign or scale word may be left off: the reference has it, or the question says it."""
+    words = question.lower()
+    if target.percent != found.percent:
+        return target.percent or "%" in words or "percent" in words
+    if target.scale != found.scale:
+        return bool(target.scale and not found.scale) or (bool(found.scale) and found.scale in words)
+    return False
+
+
+def same_value(target: Quantity, value: Fraction, bare: bool = False) -> bool:
+    """Whether a value equals the target: exactly, or to the last decimal the target was written with.
+
+    bare compares with the number in front of a percent sign or scale word.
+    """
+    wanted = target.value if bare else target.scaled
+    if target.decimals is None:
+        return value == wanted
+    place = (Fraction(1) if bare or not target.value else abs(target.scaled / target.value)) / 10**target.decimals
+    return bool(2 * abs(value - wanted) < place)
+
+
+def rounds_to(target: Quantity, found: Quantity) -> bool:
+    """Whether the found decimal is a fraction rounded: 0.333 for 1/3, not its value and yet not wrong."""
+    if target.decimals is not None or found.decimals is None or found.decimals < 2:
+        return False
+    endless = not _terminates(target.scaled.denominator)
+    return endless and 2 * abs(found.value - target.value) <= Fraction(1, 10**found.decimals)
+
+
+def _terminates(denominator: int) -> bool:
+    for prime in (2, 5):
+        while denominator % prime == 0:
+            denominator //= prime
+    return denominator == 1
+
+
+def _by_choice(question: str, wanted: str, given: str) -> Verdict | None:
+    listed = choices.options(question)
+    letter = choices.reference_letter(wanted)
+    if letter is None:
+        return _by_option_text(listed, wanted, given)
+    if listed and letter not in listed:
+        return None
+    several = choices.letters(given)
+    if several:
+        return _VERDICTS[several == {letter}, "several-answers"]
+    choice = choices.picked(given, listed)
+    return CHOICE_UNKNOWN if choice is None else _VERDICTS[choice == letter, "choice"]
+
+
+def _by_option_text(listed: dict[str, str], wanted: str, given: str) -> Verdict | None:
+    """A reference that is an option's text, or a value, against an answer that is a letter."""
+    if not choices.is_letter(given.strip("()[]. ")):
+        return None
+    matching = [letter for letter, text in listed.items() if choices.same_text(text, wanted)]
+    if len(matching) == 1:
+        return _VERDICTS[choices.picked(given, listed) == matching[0], "choice"]
+    return CHOICE_UNKNOWN if quantities.read(wanted) else None
+
+
+def _by_yes_no(wanted: str, given: str) -> Verdict | None:
+    target, found = _YES_NO.fullmatch(wanted), _YES_NO.fullmatch(given)
+    if not target or not found:
+        return None
+    positive = ("yes", "true")
+    return _VERDICTS[(target[1].lower() in positive) == (found[1].lower() in positive), "yes-no"]
+
+
+def _by_alternatives(question: str, wanted: str, given: str) -> Verdict | None:
+    """An answer that offers several: right only if each of them is, wrong if a rule says so of one."""
+    parts = [part.strip() for part in _ALTERNATIVES.split(given)]
+    if len(parts) < 2 or _ALTERNATIVES.search(wanted) or quantities.read(wanted) is None:
+        return None
+    if not all(parts):
+        return SEVERAL_UNKNOWN
+    verdicts = [decide(question, wanted, part) for part in parts]
+    outcomes = {verdict.outcome if verdict else "unknown" for verdict in verdicts}
+    if outcomes == {"correct"}:
+        return _VERDICTS[True, "several-answers"]
+    is_choice_of_values = " or " in given or all(_PLAIN.fullmatch(part) for part in parts)
+    return _VERDICTS[False, "several-answers"] if "incorrect" in outcomes and is_choice_of_values else SEVERAL_UNKNOWN
+
+
+def _by_unit(wanted: str, given: str) -> Verdict | None:
+    """Formulas in different units, or an angle in degrees against one in radians, are not compared."""
+    (target, one), (found, other) = units.split_unit(wanted), units.split_unit(given)
+    in_radians = "\\pi" in target + found and "°" in wanted + given
+    differ = one and other and one != other
+    may_differ = bool(_LETTER_UNIT.search(target)) != bool(_LETTER_UNIT.search(found))
+    return UNIT if in_radians or differ or may_differ else None
+
+
+def _by_notation(given: str) -> Verdict | None:
+    """Notation with two readings is not compared: "2^3^2", and numbers side by side."""
+    return AMBIGUOUS if _CHAINED_POWERS.search(given) or _SIDE_BY_SIDE.search(given) else None
+
+
+def _by_words(wanted: str, given: str) -> Verdict | None:
+    """Texts that differ are not wrong by any rule of form: words cannot be compared here."""
+    if wanted.casefold() == given.casefold() and _prose(given):
+        return EXACT
+    return WORDS if _prose(wanted) or _prose(given) else None
+
+
+def _prose(text: str) -> bool:
+    """Whether a text holds a word that is not mathematics; two or three capitals name a figure, "ABC"."""
+    words = _PROSE.findall(_ENVIRONMENT.sub("", text))
+    return any(word.lower() not in _MATH_WORDS and not (word.isupper() and len(word) <= 4) for word in words)

@@ -1,0 +1,126 @@
+"""A process that compares answers by math-verify: length-prefixed msgpack frames in, outcomes out.
+
+Run as `python -m engine.judge.math_worker MAX_BYTES` by engine.judge.math_rule, which kills it past a
+deadline. It ends with its input and dies with its parent, and its memory is bounded.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import logging
+import os
+import re
+import resource
+import signal
+import struct
+import sys
+from typing import Any, BinaryIO
+
+import msgspec
+
+from engine.judge import magnitude
+
+READY = "ready"
+_PR_SET_PDEATHSIG = 1
+_DECIMAL = re.compile(r"-?\d+\.(\d{2,50})")
+
+
+def compare(reference: str, answer: str) -> str:
+    """The outcome of comparing two formulas.
+
+    "correct", "incorrect"; "unread" where one is no mathematics; "rounded" where the answer is a decimal that
+    only rounds the reference; "too-large" where a number cannot be worked with; "failed" where math-verify
+    fails.
+    """
+    try:
+        magnitude.check_nesting(reference)
+        magnitude.check_nesting(answer)
+        wanted, given = _parse(reference), _parse(answer)
+        if not wanted or not given:
+            return "unread"
+        for expression in (*wanted, *given):
+            magnitude.check(expression)
+        if _verified(wanted, given):
+            return "correct"
+        if _rounds(given[0], reference):
+            return "correct"
+        return "rounded" if _rounds(wanted[0], answer) else "incorrect"
+    except magnitude.TooLarge:
+        return "too-large"
+    except Exception:
+        # Whatever sympy, the grammar or the memory bound raises: it says nothing about the answer.
+        return "failed"
+
+
+def _verified(wanted: list[Any], given: list[Any]) -> bool:
+    from math_verify import verify
+
+    return bool(verify(wanted, given, allow_set_relation_comp=True, timeout_seconds=None, raise_on_error=True))
+
+
+def _rounds(value: Any, decimal: str) -> bool:
+    """Whether a real number rounded to as many places is the written decimal: sqrt(2) is 1.41, not 1.42."""
+    match = _DECIMAL.fullmatch(decimal)
+    if not match or not getattr(value, "is_number", False) or not value.is_real:
+        return False
+    places, digits = len(match[1]), int(decimal.replace(".", ""))
+    return bool(2 * abs(value * 10**places - digits) < 1)
+
+
+def _parse(text: str) -> list[Any]:
+    """The expressions that math-verify reads from the whole text as one LaTeX formula."""
+    from math_verify import LatexExtractionConfig, parse
+
+    parsed: list[Any] = parse(
+        f"${text}$",
+        extraction_config=[LatexExtractionConfig()],
+        fallback_mode="no_fallback",
+        parsing_timeout=None,
+        raise_on_error=True,
+    )
+    return parsed
+
+
+def serve(requests: BinaryIO, replies: BinaryIO) -> None:
+    """Answer (reference, answer) frames one by one until the input ends."""
+    import math_verify  # noqa: F401
+
+    if compare("x", "\\frac{2x}{2}") != "correct":
+        raise SystemExit("math-verify fails on x = 2x/2")
+    _write(replies, READY)
+    while len(header := requests.read(4)) == 4:
+        (size,) = struct.unpack(">I", header)
+        reference, answer = msgspec.msgpack.decode(requests.read(size), type=tuple[str, str])
+        _write(replies, compare(reference, answer))
+
+
+def _write(replies: BinaryIO, outcome: str) -> None:
+    body = msgspec.msgpack.encode(outcome)
+    replies.write(struct.pack(">I", len(body)) + body)
+    replies.flush()
+
+
+def _live_with_parent() -> None:
+    """Leave signals to the parent, and ask Linux for a kill when it dies, however it dies."""
+    for name in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
+        signal.signal(name, signal.SIG_IGN)
+    if sys.platform == "linux":
+        parent = os.getppid()
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:
+            raise SystemExit(0)
+
+
+def main(max_bytes: int) -> None:
+    _live_with_parent()
+    resource.setrlimit(resource.RLIMIT_AS, (max_bytes, max_bytes))
+    logging.disable()
+    replies = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    with contextlib.suppress(BrokenPipeError):
+        serve(sys.stdin.buffer, replies)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))

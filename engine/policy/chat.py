@@ -1,0 +1,98 @@
+"""Renders a state as the text the model was trained to answer, by the model's own chat template.
+
+Templates differ in what they take: content as a string or as parts, a system turn or none, image parts or
+only text. Each form is tried once on a probe when the policy starts; the first that shows the text is kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import jinja2
+import msgspec
+
+from engine.prompts import Turns
+
+Content = Literal["parts", "string"]
+
+_PROBE = "probe 4711"
+
+
+class Form(msgspec.Struct, frozen=True):
+    """What a chat template takes."""
+
+    content: Content
+    system: bool
+    images: bool
+
+
+class Chat:
+    """A model's chat template, or plain text where it has none."""
+
+    def __init__(self, candidates: Sequence[Any], placeholder: str = "") -> None:
+        """candidates: the model's processor and tokenizer; the first that has a template counts.
+
+        placeholder stands for an image in text where the template itself shows none.
+        """
+        self._source = next((one for one in candidates if getattr(one, "chat_template", None)), None)
+        self._placeholder = placeholder
+        self._form = self._find_form() if self._source is not None else None
+
+    @property
+    def has_template(self) -> bool:
+        """Whether the rendered text already holds the special tokens a prompt begins with."""
+        return self._form is not None
+
+    def render(self, turns: Turns, num_images: int) -> str:
+        """The prompt: the images, then the user's text, then the begun reply."""
+        if self._form is None:
+            user = self._placeholders(num_images) + turns.user
+            return "\n\n".join([*([turns.system] if turns.system else []), user, turns.reply])
+        return self._apply(self._form, turns, num_images) + turns.reply
+
+    def _find_form(self) -> Form | None:
+        kinds: tuple[Content, ...] = ("parts", "string")
+        for form in (Form(kind, system, True) for kind in kinds for system in (True, False)):
+            if self._shows_text(form):
+                images = form.content == "parts" and self._shows_images(form)
+                return Form(form.content, form.system, images)
+        return None
+
+    def _shows_text(self, form: Form) -> bool:
+        try:
+            text = self._apply(form, Turns("instruction", _PROBE, ""), 0)
+        except (jinja2.TemplateError, TypeError, ValueError, KeyError, AttributeError):
+            return False
+        return _PROBE in text and not any(part in text for part in ("'type'", '"type"'))
+
+    def _shows_images(self, form: Form) -> bool:
+        try:
+            shown = self._apply(form, Turns(None, _PROBE, ""), 1)
+        except (jinja2.TemplateError, TypeError, ValueError, KeyError, AttributeError):
+            return False
+        return shown != self._apply(form, Turns(None, _PROBE, ""), 0)
+
+    def _apply(self, form: Form, turns: Turns, num_images: int) -> str:
+        assert self._source is not None
+        text: str = self._source.apply_chat_template(
+            self._messages(form, turns, num_images), tokenize=False, add_generation_prompt=True
+        )
+        return text
+
+    def _messages(self, form: Form, turns: Turns, num_images: int) -> list[dict[str, Any]]:
+        user = turns.user if form.images else self._placeholders(num_images) + turns.user
+        if turns.system and not form.system:
+            user = f"{turns.system}\n\n{user}"
+        images = [{"type": "image"}] * (num_images if form.images else 0)
+        messages = [{"role": "user", "content": _content(form, user, images)}]
+        if turns.system and form.system:
+            messages.insert(0, {"role": "system", "content": _content(form, turns.system, [])})
+        return messages
+
+    def _placeholders(self, num_images: int) -> str:
+        return f"{self._placeholder}\n" * num_images
+
+
+def _content(form: Form, text: str, images: list[dict[str, str]]) -> Any:
+    return text if form.content == "string" else [*images, {"type": "text", "text": text}]

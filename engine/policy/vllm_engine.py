@@ -1,0 +1,162 @@
+"""Starts and stops vLLM's AsyncLLM so that seeded requests are safe and no process is left behind."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+from collections.abc import Iterator
+from importlib import metadata
+from multiprocessing import resource_tracker
+from pathlib import Path
+from typing import Any
+
+from engine.config import EngineOptions
+from engine.errors import ConfigurationError, EngineDied
+from engine.policy import checkpoint
+from engine.policy.chat import Chat
+
+ENVIRONMENT = {
+    "HF_HUB_OFFLINE": "1",
+    "VLLM_NO_USAGE_STATS": "1",
+    "DO_NOT_TRACK": "1",
+    "VLLM_LOGGING_LEVEL": "ERROR",
+    "TRANSFORMERS_VERBOSITY": "error",
+    "TORCH_CPP_LOG_LEVEL": "ERROR",
+    "PYTHONWARNINGS": "ignore::FutureWarning",
+}
+CPU_ENVIRONMENT = {
+    "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
+    "VLLM_CPU_OMP_THREADS_BIND": "nobind",
+    "TORCH_COMPILE_DISABLE": "1",
+}
+"""On a CPU: no worker process beside the core, no binding to cores that others use, no compiling."""
+ONE_THREAD_BYTES = 64 << 20
+"""A model with less weights than this is faster on one thread: its products are too small to share out."""
+CORE_DRAIN_SECONDS = 600
+"""A core that is sent SIGTERM along with this process goes on with its requests; close() ends it anyway."""
+STOP_SECONDS = 5.0
+"""Time the engine's processes have to leave before they are killed."""
+
+
+def on_cpu() -> bool:
+    """Whether the installed vLLM is a build for the CPU."""
+    for name in ("vllm-cpu", "vllm"):
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            return "cpu" in name or "cpu" in metadata.version(name)
+    raise ConfigurationError("vLLM is not installed: run bin/setup first")
+
+
+def prepare(folder: Path) -> None:
+    """Set the environment that vLLM reads; what is set already stays. Comes before vLLM is imported."""
+    values = dict(ENVIRONMENT)
+    if on_cpu():
+        values |= CPU_ENVIRONMENT
+        if sum(path.stat().st_size for path in checkpoint.weights(folder)) < ONE_THREAD_BYTES:
+            values["OMP_NUM_THREADS"] = "1"
+    for name, value in values.items():
+        os.environ.setdefault(name, value)
+
+
+def arguments(folder: Path, options: EngineOptions) -> dict[str, Any]:
+    """What AsyncEngineArgs is given; on a GPU vLLM's defaults stand wherever options name nothing."""
+    given: dict[str, Any] = {
+        "model": str(folder),
+        "dtype": options.dtype,
+        "max_model_len": options.max_model_len,
+        "max_num_seqs": options.max_num_seqs,
+        "max_num_batched_tokens": options.max_num_batched_tokens,
+        "tensor_parallel_size": options.tensor_parallel_size,
+        "data_parallel_size": options.data_parallel_size,
+        "gpu_memory_utilization": options.gpu_memory_utilization,
+        "trust_remote_code": options.trust_remote_code,
+        "generation_config": "vllm",
+        "shutdown_timeout": CORE_DRAIN_SECONDS,
+        "disable_log_stats": True,
+        "use_tqdm_on_load": False,
+        "seed": 0,
+    }
+    return given | _cpu_arguments(options) if on_cpu() else given
+
+
+def _cpu_arguments(options: EngineOptions) -> dict[str, Any]:
+    """A seeded request under chunked prefill ends the CPU engine, so a prompt is always read in one piece."""
+    return {
+        "dtype": "float32" if options.dtype == "auto" else options.dtype,
+        "enforce_eager": True,
+        "enable_chunked_prefill": False,
+        "enable_prefix_caching": True,
+        "kv_cache_memory_bytes": int(options.kv_cache_gib * 2**30),
+    }
+
+
+async def start(folder: Path, options: EngineOptions) -> Any:
+    """An AsyncLLM that is ready. ConfigurationError: vLLM refuses the options; EngineDied: no start."""
+    prepare(folder)
+    config = await asyncio.to_thread(_configure, folder, options)
+    from vllm.v1.engine.async_llm import AsyncLLM
+
+    try:
+        with _signals_kept_from_children():
+            return AsyncLLM.from_vllm_config(config, disable_log_stats=True)
+    except (RuntimeError, ValueError) as error:
+        raise EngineDied(f"the inference engine did not start on {folder}: {error}") from error
+
+
+def _configure(folder: Path, options: EngineOptions) -> Any:
+    from vllm.engine.arg_utils import AsyncEngineArgs
+
+    try:
+        return AsyncEngineArgs(**arguments(folder, options)).create_engine_config()
+    except (ValueError, OSError, AssertionError, NotImplementedError) as error:
+        raise ConfigurationError(f"--model {folder}: vLLM refuses this set-up: {error}") from error
+
+
+@contextlib.contextmanager
+def _signals_kept_from_children() -> Iterator[None]:
+    """Children started meanwhile never see Ctrl-C and SIGUSR1, which a terminal or Slurm sends to all."""
+    resource_tracker.ensure_running()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGUSR1})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def chat(engine: Any) -> Chat:
+    """The chat template of the engine's model."""
+    from vllm.model_executor.model_loader import get_model_cls
+    from vllm.transformers_utils.processor import cached_processor_from_config
+
+    config, tokenizer = engine.model_config, engine.renderer.tokenizer
+    if not config.is_multimodal_model:
+        return Chat([tokenizer])
+    placeholder = get_model_cls(config).get_placeholder_str("image", 1)
+    return Chat([cached_processor_from_config(config), tokenizer], placeholder or "")
+
+
+async def stop(engine: Any) -> None:
+    """Shut the engine down and kill what has not left after STOP_SECONDS."""
+    import psutil  # type: ignore[import-untyped]
+
+    started = _processes(engine)
+    if engine.output_handler is not None:
+        engine.output_handler.cancel()
+    await asyncio.to_thread(engine.shutdown, STOP_SECONDS)
+    _, left = await asyncio.to_thread(psutil.wait_procs, started, 1.0)
+    for process in left:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+
+
+def _processes(engine: Any) -> list[Any]:
+    """The engine's processes and theirs; none where Ray runs them."""
+    import psutil
+
+    found = []
+    for one in getattr(engine.engine_core.resources.engine_manager, "processes", ()):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            core = psutil.Process(one.pid)
+            found += [core, *core.children(recursive=True)]
+    return found

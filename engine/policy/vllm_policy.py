@@ -1,0 +1,178 @@
+"""The policy on vLLM's AsyncLLM in this process; the engine core is vLLM's own child process.
+
+One call of sample() is one request with n completions. Its image decoding, preprocessing and tokenisation
+run in threads, off the event loop. The engine core is gone when close() has returned.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import re
+from pathlib import Path
+from typing import Any
+
+from engine import prompts
+from engine.config import EngineOptions, Sampling
+from engine.errors import EngineDied
+from engine.images import ImageError, resolve
+from engine.policy import checkpoint, vllm_engine
+from engine.policy.base import Completion, ProblemFailed, Prompt
+from engine.policy.chat import Chat
+from engine.policy.checkpoint import model_digest
+from engine.policy.picture_cache import PictureCache
+from engine.prompts import StepFormat, Template
+
+__all__ = ["VllmPolicy", "model_digest"]
+
+STEP_TAGS = ("<step>", "</step>", "<answer>", "</answer>")
+"""Special tokens of some tokenizers that stay in a completion's text; all others are taken out."""
+MAX_RESENDS = 3
+"""Times a request is sent again after vLLM lost its image between its two caches, which mends itself."""
+
+
+class VllmPolicy:
+    """Completes states with a Hugging Face model on vLLM. Made by start()."""
+
+    def __init__(
+        self, engine: Any, chat: Chat, sampling: Sampling, template: Template, step_format: StepFormat
+    ) -> None:
+        self._engine = engine
+        self._chat = chat
+        self._sampling = sampling
+        self._template: Template = template
+        self._step_format: StepFormat = step_format
+        self._pictures = PictureCache()
+        self._numbers = itertools.count()
+        self._hidden = _hidden_tokens(engine.renderer.tokenizer)
+        self._description: dict[str, str] = {}
+
+    @classmethod
+    async def start(
+        cls,
+        model: str,
+        options: EngineOptions,
+        sampling: Sampling,
+        template: Template,
+        step_format: StepFormat,
+    ) -> VllmPolicy:
+        """Load the model; takes 15 to 60 seconds. ConfigurationError, EngineDied."""
+        description = checkpoint.describe(model)
+        engine = await vllm_engine.start(Path(model), options)
+        policy = cls(engine, vllm_engine.chat(engine), sampling, template, step_format)
+        policy._description = description
+        return policy
+
+    def description(self) -> dict[str, str]:
+        """What tells this model from another (see checkpoint.describe)."""
+        return dict(self._description)
+
+    async def sample(self, prompt: Prompt, num: int, seed: int) -> list[Completion]:
+        """num completions of a state. EngineDied, ProblemFailed; cancelling aborts the request."""
+        from vllm.v1.engine.exceptions import EngineDeadError
+
+        try:
+            for _ in range(MAX_RESENDS + 1):
+                output = await self._generate(prompt, num, seed)
+                reasons = {completion.finish_reason for completion in output.outputs}
+                if "abort" in reasons:
+                    raise EngineDied("the inference engine is shutting down")
+                if "error" not in reasons:
+                    return self._completions(output, num)
+        except EngineDeadError as error:
+            raise EngineDied("the inference engine died") from error
+        raise ProblemFailed("the inference engine lost this request's images repeatedly")
+
+    async def close(self) -> None:
+        """Stop the engine and see its processes gone."""
+        await vllm_engine.stop(self._engine)
+
+    async def _generate(self, prompt: Prompt, num: int, seed: int) -> Any:
+        from vllm.exceptions import VLLMClientError
+        from vllm.v1.engine.exceptions import EngineGenerateError
+
+        rendered = await self._render(prompt)
+        output = None
+        try:
+            async for piece in self._engine.generate(
+                rendered, self._sampling_params(num, seed), f"{prompt.problem.id}-{next(self._numbers)}"
+            ):
+                output = piece
+        except (VLLMClientError, ValueError) as error:
+            raise ProblemFailed(str(error)) from error
+        except EngineGenerateError as error:
+            if self._engine.errored:
+                raise EngineDied("the inference engine died") from error
+            raise ProblemFailed(str(error.__cause__ or error)) from error
+        if output is None:
+            raise EngineDied("the inference engine gave no output")
+        return output
+
+    async def _render(self, prompt: Prompt) -> Any:
+        """The engine's own input: token ids, and the images preprocessed."""
+        from vllm.exceptions import VLLMClientError
+
+        problem = prompt.problem
+        turns = prompts.turns(problem.question, prompt.prefix, self._template, self._step_format)
+        text: dict[str, Any] = {"prompt": self._chat.render(turns, len(problem.image_paths))}
+        try:
+            if problem.image_paths:
+                text["multi_modal_data"] = {"image": await self._images(prompt)}
+                if prompt.image_digests:
+                    text["multi_modal_uuids"] = {"image": list(prompt.image_digests)}
+            renderer = self._engine.renderer
+            tokenisation = renderer.default_cmpl_tok_params.with_kwargs(add_special_tokens=not self._chat.has_template)
+            (rendered,) = await renderer.render_cmpl_async([text], tokenisation)
+        except (VLLMClientError, ValueError, TypeError, RuntimeError) as error:
+            if self._engine.errored:
+                raise EngineDied("the inference engine died") from error
+            raise ProblemFailed(str(error)) from error
+        return rendered
+
+    async def _images(self, prompt: Prompt) -> list[Any]:
+        if not self._engine.model_config.is_multimodal_model:
+            raise ImageError(f"{prompt.problem.image_paths[0]}: this model reads no images")
+        root = Path(prompt.problem.image_root)
+        return await asyncio.to_thread(
+            lambda: [self._pictures.get(resolve(root, name)) for name in prompt.problem.image_paths]
+        )
+
+    def _sampling_params(self, num: int, seed: int) -> Any:
+        from vllm import SamplingParams
+        from vllm.sampling_params import RequestOutputKind
+
+        sampling = self._sampling
+        tags = self._step_format == "tags"
+        return SamplingParams(
+            n=1 if sampling.temperature == 0 else num,
+            seed=seed,
+            temperature=sampling.temperature,
+            top_k=sampling.top_k,
+            top_p=sampling.top_p,
+            repetition_penalty=sampling.repetition_penalty,
+            max_tokens=min(sampling.max_new_tokens, self._engine.model_config.max_model_len),
+            stop=["</answer>"] if tags else None,
+            include_stop_str_in_output=tags,
+            skip_special_tokens=False,
+            spaces_between_special_tokens=False,
+            output_kind=RequestOutputKind.FINAL_ONLY,
+        )
+
+    def _completions(self, output: Any, num: int) -> list[Completion]:
+        completions = [
+            Completion(
+                text=self._hidden.sub("", one.text),
+                num_tokens=len(one.token_ids),
+                truncated=one.finish_reason == "length",
+            )
+            for one in output.outputs
+        ]
+        return completions if len(completions) == num else completions * num
+
+
+def _hidden_tokens(tokenizer: Any) -> re.Pattern[str]:
+    """Matches the tokenizer's special tokens except the step tags."""
+    special = set(tokenizer.all_special_tokens)
+    special |= {token.content for token in tokenizer.added_tokens_decoder.values() if token.special}
+    names = sorted(special - set(STEP_TAGS), key=len, reverse=True)
+    return re.compile("|".join(map(re.escape, names)) if names else r"(?!)")

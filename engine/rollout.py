@@ -1,0 +1,232 @@
+"""bin/rollout: N judged candidates a problem, in MM-PRM's rollouts format; the same command resumes."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import sys
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+
+from engine.config import EngineOptions, RolloutConfig, Sampling, parse_shard
+from engine.errors import ConfigurationError, Drained
+from engine.judge.base import Judge
+from engine.lifecycle import drain_on_signal
+from engine.partial import Partial, Settings, require_same, write_whole
+from engine.policy.base import Completion, Policy, ProblemFailed, Prompt
+from engine.problems import SeedSet, read_problems
+from engine.progress import Progress, shown
+from engine.prompts import Solution, StepFormat, parse
+from engine.records import Candidates, Outcome, Problem, ProblemRecord, ProblemState
+from engine.scheduler import run_all
+from engine.seeds import derive_seed
+
+StartPolicy = Callable[[RolloutConfig], Awaitable[Policy]]
+StartJudge = Callable[[RolloutConfig], Awaitable[Judge]]
+
+SHOWN_FAILURES = 10
+
+_LOOSE_ENDS: dict[StepFormat, re.Pattern[str]] = {
+    "tags": re.compile(r"</?(?:step|answer)>"),
+    "paragraphs": re.compile(r"\n\s*\n"),
+    "lines": re.compile(r"\n"),
+}
+
+
+def rollout(config: RolloutConfig) -> None:
+    """Write the candidates file; raises Drained where a signal stopped it first."""
+    asyncio.run(run(config, start_policy, start_judge))
+
+
+async def run(config: RolloutConfig, policy_of: StartPolicy, judge_of: StartJudge) -> None:
+    """Everything of the command but the choice of policy and judge, which tests replace."""
+    draining = asyncio.Event()
+    with drain_on_signal(draining):
+        seeds = await asyncio.to_thread(_read, config)
+        settings = await asyncio.to_thread(_settings, config, seeds)
+        if _is_finished(config, settings):
+            return
+        done = Partial.open(Path(f"{config.out}.partial"), settings, Candidates)
+        try:
+            await _sample_all(config, seeds, done, policy_of, judge_of, draining)
+            write_whole(Path(config.out), _in_order(seeds, done.rows))
+            write_whole(_notes(config), msgspec.json.format(msgspec.json.encode(settings)))
+            done.remove()
+        finally:
+            done.close()
+
+
+async def start_policy(config: RolloutConfig) -> Policy:
+    from engine.policy.vllm_policy import VllmPolicy
+
+    print(f"loading the policy from {config.model}", file=sys.stderr, flush=True)
+    return await VllmPolicy.start(
+        config.model,
+        config.part(EngineOptions),
+        config.part(Sampling),
+        config.prompt_template,
+        config.step_format,
+    )
+
+
+async def start_judge(config: RolloutConfig) -> Judge:
+    from engine.judge.cascade import Cascade
+
+    return await Cascade.start(config.math_verify_workers, config.math_verify_seconds)
+
+
+def _read(config: RolloutConfig) -> SeedSet:
+    root = Path(config.image_root) if config.image_root is not None else None
+    seeds = read_problems([Path(path) for path in config.seeds], root, parse_shard(config.shard))
+    for rejected in seeds.rejected:
+        where = f"{rejected.file}:{rejected.line}"
+        print(f"rejected {where}: {rejected.field}: {rejected.reason}", file=sys.stderr)
+    seeds.require_usable()
+    return seeds
+
+
+def _settings(config: RolloutConfig, seeds: SeedSet) -> Settings:
+    """What decides the candidates, by name; throughput flags are not among them."""
+    from engine.policy.checkpoint import model_digest
+
+    named = {
+        **msgspec.structs.asdict(config.part(Sampling)),
+        "num_candidates": config.num_candidates,
+        "run_seed": config.run_seed,
+        "prompt_template": config.prompt_template,
+        "step_format": config.step_format,
+        "model": model_digest(config.model),
+        "seeds": seeds.fingerprint(),
+    }
+    return {name: str(value) for name, value in named.items()}
+
+
+def _notes(config: RolloutConfig) -> Path:
+    """The settings a finished file was made under, beside it."""
+    return Path(f"{config.out}.settings.json")
+
+
+def _is_finished(config: RolloutConfig, settings: Settings) -> bool:
+    """Whether this very command wrote the file already; ConfigurationError for a file of any other origin."""
+    out, notes = Path(config.out), _notes(config)
+    if Path(f"{config.out}.partial").exists() or not out.exists():
+        return False
+    if not notes.exists():
+        raise ConfigurationError(f"--out {out}: this file is there already; move it away or name another")
+    require_same(out, msgspec.json.decode(notes.read_bytes(), type=Settings), settings)
+    print(f"nothing to do: {out} is complete", file=sys.stderr)
+    return True
+
+
+@dataclass
+class _Sampler:
+    """What the problems of a run share."""
+
+    config: RolloutConfig
+    policy: Policy
+    judge: Judge
+    done: Partial[Candidates]
+    digests: dict[str, tuple[str, ...]]
+    progress: Progress
+    outcomes: Counter[Outcome] = field(default_factory=Counter)
+    failures: dict[str, str] = field(default_factory=dict)
+
+    async def work(self, problem: Problem) -> None:
+        """Sample and judge one problem and keep it on disk; a failure of this one alone is noted."""
+        try:
+            await self.done.append(await self._candidates(problem))
+        except ProblemFailed as failure:
+            self.failures[problem.id] = str(failure)
+        state: ProblemState = "quarantined" if problem.id in self.failures else "done"
+        self.progress.on_end(ProblemRecord(problem=problem, state=state))
+
+    async def _candidates(self, problem: Problem) -> Candidates:
+        prompt = Prompt(problem, (), self.digests.get(problem.id, ()))
+        seed = derive_seed(self.config.run_seed, problem.id, 0)
+        completions = await self.policy.sample(prompt, self.config.num_candidates, seed)
+        judged = await asyncio.gather(*(self._judged(problem, completion) for completion in completions))
+        self.progress.num_rollouts += len(completions)
+        self.progress.num_tokens += sum(completion.num_tokens for completion in completions)
+        self.outcomes.update(outcome for _, outcome in judged)
+        return Candidates(
+            id=problem.id,
+            question=problem.question,
+            correct_answer=problem.correct_answer,
+            image_path=_image_path(problem),
+            solutions_splits=tuple(solution.steps for solution, _ in judged),
+            labels=tuple(int(outcome == "correct") for _, outcome in judged),
+            answers=tuple(solution.answer for solution, _ in judged),
+        )
+
+    async def _judged(self, problem: Problem, completion: Completion) -> tuple[Solution, Outcome]:
+        if completion.truncated:
+            return split_loosely(completion.text, self.config.step_format), "truncated"
+        solution = parse(completion.text, self.config.step_format)
+        if solution is None:
+            return Solution((completion.text,), ""), "unparsed"
+        verdict = await self.judge.grade(problem, solution.answer)
+        return solution, verdict.outcome
+
+
+def split_loosely(text: str, step_format: StepFormat) -> Solution:
+    """Whatever steps an unfinished text has, at least one, and no answer."""
+    pieces = [piece.strip() for piece in _LOOSE_ENDS[step_format].split(text)]
+    return Solution(tuple(piece for piece in pieces if piece) or (text,), "")
+
+
+async def _sample_all(
+    config: RolloutConfig,
+    seeds: SeedSet,
+    done: Partial[Candidates],
+    policy_of: StartPolicy,
+    judge_of: StartJudge,
+    draining: asyncio.Event,
+) -> None:
+    """Sample every problem that is not done yet; Drained where a signal came first."""
+    finished = {row.id for row in done.rows}
+    waiting = [problem for problem in seeds.problems if problem.id not in finished]
+    if not waiting:
+        return
+    policy = await policy_of(config)
+    try:
+        judge = await judge_of(config)
+        try:
+            progress = Progress(len(seeds.problems), len(finished))
+            sampler = _Sampler(config, policy, judge, done, seeds.image_digests, progress)
+            async with shown(progress.line):
+                await run_all(waiting, sampler.work, config.concurrency, draining, config.drain_seconds)
+        finally:
+            await judge.close()
+    finally:
+        await policy.close()
+    if progress.num_ended < len(seeds.problems):
+        raise Drained(f"stopped on a signal with everything saved in {done.path}; run the same command again")
+    _report(sampler, seeds)
+
+
+def _report(sampler: _Sampler, seeds: SeedSet) -> None:
+    for problem_id, reason in list(sampler.failures.items())[:SHOWN_FAILURES]:
+        print(f"failed {problem_id}: {reason}", file=sys.stderr)
+    outcomes = ", ".join(f"{count} {outcome}" for outcome, count in sampler.outcomes.most_common())
+    print(
+        f"{len(sampler.done.rows)} problems ({len(sampler.failures)} failed, {len(seeds.rejected)} seed rows "
+        f"rejected); of this run's candidates: {outcomes}",
+        file=sys.stderr,
+    )
+
+
+def _in_order(seeds: SeedSet, rows: list[Candidates]) -> bytes:
+    """The candidates file: one problem a line, in the order of the seeds."""
+    by_id = {row.id: msgspec.json.encode(row) for row in rows}
+    lines = [by_id[problem.id] for problem in seeds.problems if problem.id in by_id]
+    return b"[\n" + b",\n".join(lines) + b"\n]\n"
+
+
+def _image_path(problem: Problem) -> str | tuple[str, ...] | None:
+    if not problem.image_paths:
+        return None
+    return problem.image_paths[0] if len(problem.image_paths) == 1 else problem.image_paths

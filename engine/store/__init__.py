@@ -1,0 +1,22 @@
+"""The store: tables of keys and bytes in LMDB, where an acknowledged write is on disk.
+
+One process writes, any number read; tables, keys and values mean nothing here (see engine.journal for that).
+"""
+
+from engine.store.database import SCHEMA_KEY, TABLES, Write
+from engine.store.store import FINGERPRINT_KEY, Fingerprint, Store
+from engine.store.values import StoreDamaged, estimate_key, pack, problem_key, unpack
+
+__all__ = [
+    "FINGERPRINT_KEY",
+    "SCHEMA_KEY",
+    "TABLES",
+    "Fingerprint",
+    "Store",
+    "StoreDamaged",
+    "Write",
+    "estimate_key",
+    "pack",
+    "problem_key",
+    "unpack",
+]

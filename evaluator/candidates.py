@@ -1,0 +1,198 @@
+"""Every candidates file is read whole or refused with its reason; a bad entry never stops the good ones.
+
+The format is MM-PRM's rollouts: a JSON list of engine.records.Candidates. "answers" may be missing, the last
+step of each solution is its answer then. "step_labels" may be there, one 0 or 1 a step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from engine.errors import BadInput
+from engine.records import Candidates
+
+StepLabels = tuple[tuple[int, ...], ...]
+
+
+class Rejected(msgspec.Struct, frozen=True):
+    """An entry that was skipped: where it stood, which field, and the rule it broke."""
+
+    file: str
+    index: int
+    field: str
+    rule: str
+
+    def __str__(self) -> str:
+        return f"{self.file}[{self.index}]: {self.field}: {self.rule}"
+
+
+class Loaded(msgspec.Struct, frozen=True):
+    """The usable entries of some files. images[i] and step_labels[i] belong to candidates[i].
+
+    images hold absolute paths; step_labels[i] is None where the file gave none.
+    """
+
+    candidates: tuple[Candidates, ...]
+    images: tuple[tuple[str, ...], ...]
+    step_labels: tuple[StepLabels | None, ...]
+    rejected: tuple[Rejected, ...] = ()
+
+
+class _Entry(msgspec.Struct, frozen=True):
+    candidates: Candidates
+    images: tuple[str, ...]
+    step_labels: StepLabels | None
+
+
+class _Broken(Exception):
+    """An entry breaks a rule: (field, rule)."""
+
+
+def load(files: Sequence[str], image_root: str | None = None) -> Loaded:
+    """Read candidates files in order; BadInput where a file cannot be read or no entry at all is usable.
+
+    A problem (id and question) that was given before is skipped, so that no problem is counted twice.
+    """
+    entries: list[_Entry] = []
+    rejected: list[Rejected] = []
+    seen: set[tuple[str, str]] = set()
+    for file in files:
+        root = Path(image_root) if image_root is not None else Path(file).parent
+        for index, row in enumerate(_rows(Path(file))):
+            try:
+                entry = _entry(row, root)
+                key = entry.candidates.id, entry.candidates.question
+                _require(key not in seen, "id", f"{key[0]!r} with this question was given before")
+            except _Broken as broken:
+                rejected.append(Rejected(file, index, *broken.args))
+                continue
+            seen.add(key)
+            entries.append(entry)
+    if not entries:
+        first = f"; the first of {len(rejected)} bad ones: {rejected[0]}" if rejected else ""
+        raise BadInput(f"--candidates {' '.join(files)}: no usable entry{first}")
+    return Loaded(
+        tuple(entry.candidates for entry in entries),
+        tuple(entry.images for entry in entries),
+        tuple(entry.step_labels for entry in entries),
+        tuple(rejected),
+    )
+
+
+def _rows(file: Path) -> list[Any]:
+    try:
+        rows = msgspec.json.decode(file.read_bytes())
+    except OSError as error:
+        raise BadInput(f"--candidates {file}: {error.strerror}") from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise BadInput(f"--candidates {file}: not JSON: {error}") from error
+    if not isinstance(rows, list):
+        raise BadInput(f"--candidates {file}: must be a JSON list, one entry a problem")
+    return rows
+
+
+def _entry(row: Any, root: Path) -> _Entry:
+    _require(isinstance(row, dict), "entry", "must be a JSON object")
+    solutions = _solutions(row)
+    candidates = Candidates(
+        id=_text(row, "id"),
+        question=_text(row, "question"),
+        correct_answer=_text(row, "correct_answer"),
+        image_path=_image_paths(row),
+        solutions_splits=solutions,
+        labels=_labels(row, len(solutions)),
+        answers=_answers(row, solutions),
+    )
+    return _Entry(candidates, resolve_images(candidates.image_path or (), root), _step_labels(row, solutions))
+
+
+def _require(holds: bool, field: str, rule: str) -> None:
+    if not holds:
+        raise _Broken(field, rule)
+
+
+def _text(row: dict[str, Any], field: str) -> str:
+    """A field as text; numbers are accepted, since answers often are numbers."""
+    value = row.get(field)
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    _require(isinstance(value, str) or number, field, "must be there, text or a number")
+    text = str(value).strip()
+    _require(bool(text), field, "must not be empty")
+    return text
+
+
+def _solutions(row: dict[str, Any]) -> tuple[tuple[str, ...], ...]:
+    field = "solutions_splits"
+    solutions = row.get(field)
+    _require(isinstance(solutions, list) and bool(solutions), field, "must be a list of at least one solution")
+    assert isinstance(solutions, list)
+    for steps in solutions:
+        good = isinstance(steps, list) and all(isinstance(step, str) for step in steps)
+        _require(good, field, "every solution must be a list of steps, each a text")
+    return tuple(tuple(steps) for steps in solutions)
+
+
+def _labels(row: dict[str, Any], num: int) -> tuple[int, ...]:
+    labels = row.get("labels")
+    _require(isinstance(labels, list), "labels", "must be there, 1 for a right solution and 0 for a wrong one")
+    assert isinstance(labels, list)
+    _require(len(labels) == num, "labels", f"must be as many as the {num} solutions, found {len(labels)}")
+    return _zeros_and_ones(labels, "labels")
+
+
+def _zeros_and_ones(values: list[Any], field: str) -> tuple[int, ...]:
+    good = all(isinstance(value, (int, float)) and value in (0, 1) for value in values)
+    _require(good, field, "each must be 0 or 1")
+    return tuple(int(value) for value in values)
+
+
+def _answers(row: dict[str, Any], solutions: tuple[tuple[str, ...], ...]) -> tuple[str, ...]:
+    answers = row.get("answers")
+    if not answers:
+        return tuple(steps[-1] if steps else "" for steps in solutions)
+    good = isinstance(answers, list) and len(answers) == len(solutions)
+    _require(good, "answers", f"must be a list as long as the {len(solutions)} solutions")
+    good = all(answer is None or isinstance(answer, (str, int, float)) for answer in answers)
+    _require(good, "answers", "each must be a text")
+    return tuple("" if answer is None else str(answer) for answer in answers)
+
+
+def _step_labels(row: dict[str, Any], solutions: tuple[tuple[str, ...], ...]) -> StepLabels | None:
+    field, labels = "step_labels", row.get("step_labels")
+    if labels is None:
+        return None
+    _require(isinstance(labels, list) and len(labels) == len(solutions), field, "must be one list a solution")
+    for of_steps, steps in zip(labels, solutions, strict=True):
+        good = isinstance(of_steps, list) and len(of_steps) == len(steps)
+        _require(good, field, "must be one label a step")
+    return tuple(_zeros_and_ones(of_steps, field) for of_steps in labels)
+
+
+def _image_paths(row: dict[str, Any]) -> tuple[str, ...] | None:
+    value = row.get("image_path")
+    if value is None or value == "":
+        return None
+    paths = value if isinstance(value, list) else [value]
+    _require(
+        all(isinstance(path, str) and path for path in paths),
+        "image_path",
+        "must be a path or a list of them",
+    )
+    return tuple(paths)
+
+
+def resolve_images(paths: str | Sequence[str], root: Path) -> tuple[str, ...]:
+    """Absolute paths of images that lie in root, links followed; never one outside it."""
+    base = root.resolve()
+    found = []
+    for path in [paths] if isinstance(paths, str) else paths:
+        _require("\0" not in path, "image_path", "must not hold a NUL character")
+        whole = (base / path).resolve()
+        _require(whole.is_relative_to(base), "image_path", f"{path!r} must stay in the image root {root}")
+        _require(whole.is_file(), "image_path", f"{path!r} is not a file in the image root {root}")
+        found.append(str(whole))
+    return tuple(found)

@@ -1,0 +1,181 @@
+"""Every distinct solution is scored once, and what is scored stays scored: the same command goes on.
+
+Scores are kept in OUT/scores-<hash>.json, one file for each pair of a PRM and a set of solutions, replaced
+whole and only when its successor is on disk.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import msgspec
+
+from engine.errors import BadInput, ConfigurationError, Drained
+from engine.records import Candidates
+
+if TYPE_CHECKING:
+    from evaluator.scorer import Item
+
+BATCHES_AT_ONCE = 4
+"""Batches between two looks at the signals and the clock; the scorer sorts them by length."""
+
+SAVE_SECONDS = 10.0
+"""Work that a kill may cost."""
+
+Scores = list[list[list[float]]]
+"""[problem][candidate][step]."""
+
+
+class StepScorer(Protocol):
+    """A PRM: the chance that each step is right, one list an item, one number in [0, 1] a step."""
+
+    def score_many(self, items: Sequence[Item]) -> list[list[float]]: ...
+
+
+class Progress(Protocol):
+    """Told how many of the distinct solutions have scores."""
+
+    def __call__(self, num_scored: int, num_all: int) -> None: ...
+
+
+class _Kept(msgspec.Struct):
+    """What a score file holds; scores are by digest of the item."""
+
+    prm: str
+    scores: dict[str, list[float]]
+
+
+def items_of(candidates: Sequence[Candidates], images: Sequence[tuple[str, ...]]) -> list[list[Item]]:
+    """What the PRM reads for every candidate: [problem][candidate]."""
+    from evaluator.scorer import Item
+
+    return [
+        [Item(problem.question, steps, of_problem) for steps in problem.solutions_splits]
+        for problem, of_problem in zip(candidates, images, strict=True)
+    ]
+
+
+def score_all(
+    items: Sequence[Sequence[Item]],
+    prm: str,
+    out: Path,
+    open_scorer: Callable[[], StepScorer],
+    batch_size: int,
+    stopped: Callable[[], bool],
+    progress: Progress,
+) -> Scores:
+    """Scores of every candidate, from the file of an earlier run where they are there.
+
+    The scorer is opened only where something is left to score. Drained where stopped() turns true: all scores
+    so far are on disk then.
+    """
+    digests = [[digest(item) for item in of_problem] for of_problem in items]
+    distinct = {
+        key: item
+        for keys, of_problem in zip(digests, items, strict=True)
+        for key, item in zip(keys, of_problem, strict=True)
+    }
+    fingerprint = prm_fingerprint(Path(prm))
+    file = out / f"scores-{_hash([fingerprint, *sorted(distinct)])[:16]}.json"
+    known = _read(file, distinct)
+    num_all = len(distinct)
+    left = [key for key in distinct if key not in known]
+    progress(num_all - len(left), num_all)
+    if left:
+        save = _Saver(file, prm)
+        scorer = open_scorer()
+        for keys in _slices(left, batch_size * BATCHES_AT_ONCE):
+            known.update(_score([distinct[key] for key in keys], keys, scorer))
+            progress(len(known), num_all)
+            save(known, now=stopped() or len(known) == num_all)
+            if stopped():
+                raise Drained(f"stopped with {len(known)} of {num_all} solutions scored: run the same command again")
+    return [[known[key] for key in keys] for keys in digests]
+
+
+def _score(items: list[Item], keys: list[str], scorer: StepScorer) -> dict[str, list[float]]:
+    """Scores by digest; an item without steps has none to ask for."""
+    asked = [item for item in items if item.steps]
+    found = iter(scorer.score_many(asked)) if asked else iter(())
+    scores = {key: list(next(found)) if item.steps else [] for key, item in zip(keys, items, strict=True)}
+    for item, key in zip(items, keys, strict=True):
+        if not _valid(scores[key], item):
+            raise ConfigurationError(
+                f"scores {scores[key]} of a solution with {len(item.steps)} steps: the PRM must give "
+                f"one number in [0, 1] a step; question: {item.question[:80]!r}"
+            )
+    return scores
+
+
+def _valid(scores: list[float], item: Item) -> bool:
+    return len(scores) == len(item.steps) and all(0.0 <= score <= 1.0 for score in scores)
+
+
+def _slices(keys: list[str], size: int) -> Iterator[list[str]]:
+    return (keys[at : at + size] for at in range(0, len(keys), size))
+
+
+def _read(file: Path, distinct: dict[str, Item]) -> dict[str, list[float]]:
+    """Usable scores of an earlier run; a file that cannot be read counts as none."""
+    try:
+        kept = msgspec.json.decode(file.read_bytes(), type=_Kept).scores
+    except (FileNotFoundError, msgspec.DecodeError):
+        return {}
+    return {key: scores for key, scores in kept.items() if key in distinct and _valid(scores, distinct[key])}
+
+
+class _Saver:
+    """Replaces the score file when it is due: at most once in SAVE_SECONDS, or now."""
+
+    def __init__(self, file: Path, prm: str) -> None:
+        self.file, self.prm, self.last = file, prm, time.monotonic()
+
+    def __call__(self, scores: dict[str, list[float]], now: bool) -> None:
+        if now or time.monotonic() - self.last >= SAVE_SECONDS:
+            replace_file(self.file, msgspec.json.encode(_Kept(self.prm, scores)))
+            self.last = time.monotonic()
+
+
+def replace_file(file: Path, content: bytes) -> None:
+    """Write a file so that a reader finds the old content or the new one, whole."""
+    successor = file.with_name(f".{file.name}.{os.getpid()}")
+    with successor.open("wb") as stream:
+        stream.write(content)
+        stream.flush()
+        os.fsync(stream.fileno())
+    successor.replace(file)
+
+
+def digest(item: Item) -> str:
+    """Names an item by its text and the content of its images."""
+    return _hash([item.question, *item.steps, "\0images", *map(_image_digest, item.images)])[:32]
+
+
+_IMAGE_DIGESTS: dict[str, str] = {}
+
+
+def _image_digest(path: str) -> str:
+    if path not in _IMAGE_DIGESTS:
+        try:
+            _IMAGE_DIGESTS[path] = hashlib.sha256(Path(path).read_bytes()).hexdigest()
+        except OSError as error:
+            raise BadInput(f"image {path}: {error.strerror}") from error
+    return _IMAGE_DIGESTS[path]
+
+
+def prm_fingerprint(folder: Path) -> str:
+    """Changes when a checkpoint's files are replaced: their names, sizes and times of change."""
+    if not folder.is_dir():
+        raise ConfigurationError(f"{folder}: must be the folder of a Hugging Face checkpoint")
+    files = sorted(path for path in folder.iterdir() if path.is_file())
+    stats = [f"{path.name} {path.stat().st_size} {path.stat().st_mtime_ns}" for path in files]
+    return _hash([str(folder.resolve()), *stats])
+
+
+def _hash(parts: Sequence[str]) -> str:
+    return hashlib.sha256(msgspec.json.encode(list(parts))).hexdigest()

@@ -1,0 +1,1 @@
+"""Step labels in, a PRM checkpoint out."""

@@ -1,0 +1,92 @@
+"""Every flag of bin/train."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from engine.errors import UsageError
+
+Target = Literal["soft", "hard"]
+
+
+class TrainConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Train a process reward model on step labels through DeepSpeed. The same command resumes.
+
+    One process trains on one device; "torchrun --nproc-per-node N bin/train ..." trains on N.
+    """
+
+    rows: tuple[str, ...]
+    """Training rows: JSONL files, or InternVL meta files that name them."""
+    model: str
+    """Local folder of the policy that the PRM starts from, a Hugging Face model."""
+    out: str
+    """Folder the PRM is written to; checkpoints lie in it while the training lasts."""
+    loss: Target = "soft"
+    """"soft": cross-entropy against the label itself; "hard": against [label > 0]."""
+    epochs: float = 1.0
+    """Passes over the rows."""
+    max_steps: int | None = None
+    """Optimizer steps; overrides epochs."""
+    learning_rate: float = 2e-6
+    """Peak of the learning rate."""
+    batch_size: int = 512
+    """Rows an optimizer step, over all devices."""
+    micro_batch_size: int | None = None
+    """Rows a forward pass on one device; default: what divides the batch, up to 32 (CPU) or 4 (GPU)."""
+    warmup_ratio: float = 0.03
+    """Share of the steps in which the learning rate rises to its peak."""
+    cosine: bool = True
+    """Let the learning rate fall along a cosine after that; otherwise it stays at its peak."""
+    weight_decay: float = 0.05
+    """Weight decay of AdamW."""
+    max_length: int | None = None
+    """Tokens a row at the most, longer ones are dropped and counted; default: the model's context."""
+    train_vision: bool = False
+    """Train the vision tower too."""
+    held_out_fraction: float = 0.0
+    """Share of the questions kept out of training, for the loss on unseen questions at the end."""
+    seed: int = 0
+    """Order of the rows, and dropout."""
+    bf16: bool | None = None
+    """Train in bfloat16; default: on a GPU."""
+    gradient_checkpointing: bool | None = None
+    """Trade compute for memory; default: on a GPU."""
+    deepspeed: str = "zero1"
+    """zero1, zero2, zero3, or a DeepSpeed JSON file, such as one under trainer/configs/."""
+    save_steps: int = 100
+    """Optimizer steps between checkpoints."""
+    logging_steps: int = 10
+    """Optimizer steps between progress lines."""
+    num_workers: int = 0
+    """Processes that prepare images beside the training; text needs none."""
+    keep_checkpoints: bool = False
+    """Leave the checkpoints in OUT/checkpoints when all is done."""
+
+    def __post_init__(self) -> None:
+        for name, least in _LEAST.items():
+            value = getattr(self, name)
+            if value is not None and value < least:
+                raise UsageError(f"--{name.replace('_', '-')} {value}: must be at least {least}")
+        for name in ("epochs", "learning_rate"):
+            if getattr(self, name) <= 0:
+                raise UsageError(f"--{name.replace('_', '-')} {getattr(self, name)}: must be above 0")
+        for name in ("warmup_ratio", "held_out_fraction"):
+            if not 0 <= getattr(self, name) < 1:
+                raise UsageError(f"--{name.replace('_', '-')} {getattr(self, name)}: must be in [0, 1)")
+
+
+_LEAST = {
+    "max_steps": 1,
+    "batch_size": 1,
+    "micro_batch_size": 1,
+    "weight_decay": 0,
+    "max_length": 1,
+    "save_steps": 1,
+    "logging_steps": 1,
+    "num_workers": 0,
+}
+
+WITHOUT_EFFECT = ("rows", "model", "out", "save_steps", "logging_steps", "num_workers", "keep_checkpoints")
+"""Flags that may differ when a training is taken up again; rows and model are compared by their contents."""

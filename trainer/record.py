@@ -1,0 +1,95 @@
+"""What an output folder holds beside the model, and whether a training may go on in it.
+
+train_config.json   every flag, and digests of the rows and the model it started from
+checkpoints/        checkpoint-N each, "complete" in it once all of it is written
+train_log.json      loss, learning rate and seconds, a line of the progress each
+finished.json       written last: the model is whole, and the same command has nothing left to do
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from engine.errors import ConfigurationError
+from trainer.config import WITHOUT_EFFECT, TrainConfig
+
+COMPLETE = "complete"
+SAMPLE_BYTES = 2**16
+"""Read at both ends of each weights file to tell models apart; training changes every weight."""
+
+
+class Record:
+    """The output folder of one training."""
+
+    def __init__(self, folder: str) -> None:
+        self.folder = Path(folder)
+        self.checkpoints = self.folder / "checkpoints"
+        self._config = self.folder / "train_config.json"
+        self._finished = self.folder / "finished.json"
+
+    @property
+    def is_finished(self) -> bool:
+        return self._finished.exists()
+
+    def claim(self, identity: dict[str, Any], config: TrainConfig) -> None:
+        """Write down what this training is. ConfigurationError where the folder holds another one."""
+        if self._config.exists():
+            earlier = json.loads(self._config.read_text())["identity"]
+            different = [name for name in identity if identity[name] != earlier.get(name)]
+            if different:
+                values = ", ".join(f"{name} {earlier.get(name)!r} there, {identity[name]!r} here" for name in different)
+                raise ConfigurationError(f"--out {self.folder}: holds another training: {values}")
+        self.folder.mkdir(parents=True, exist_ok=True)
+        _write(self._config, {"identity": identity, "config": msgspec.to_builtins(config)})
+
+    def newest_checkpoint(self) -> Path | None:
+        """The last checkpoint that was written to its end."""
+        found = [path.parent for path in self.checkpoints.glob(f"checkpoint-*/{COMPLETE}")]
+        return max(found, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
+
+    def complete(self, step: int) -> None:
+        (self.checkpoints / f"checkpoint-{step}" / COMPLETE).touch()
+
+    def finish(self, result: dict[str, Any], keep_checkpoints: bool) -> None:
+        _write(self._finished, result)
+        if not keep_checkpoints:
+            self.remove_checkpoints()
+
+    def remove_checkpoints(self) -> None:
+        if self.checkpoints.exists():
+            shutil.rmtree(self.checkpoints)
+
+    def write_log(self, entries: list[dict[str, float]]) -> None:
+        _write(self.folder / "train_log.json", entries)
+
+
+def identity(config: TrainConfig, rows_digest: str, num_processes: int) -> dict[str, Any]:
+    """All that the weights follow from."""
+    flags = {name: value for name, value in msgspec.to_builtins(config).items() if name not in WITHOUT_EFFECT}
+    model = _model_digest(Path(config.model))
+    return {**flags, "rows_sha256": rows_digest, "model_sha256": model, "num_processes": num_processes}
+
+
+def _model_digest(folder: Path) -> str:
+    digest = hashlib.sha256()
+    for path in sorted(folder.glob("*.json")) + sorted(folder.glob("*.safetensors")):
+        size = path.stat().st_size
+        digest.update(f"{path.name} {size}\n".encode())
+        with path.open("rb") as file:
+            digest.update(file.read(SAMPLE_BYTES))
+            file.seek(max(0, size - SAMPLE_BYTES))
+            digest.update(file.read())
+    return digest.hexdigest()
+
+
+def _write(path: Path, content: Any) -> None:
+    """Whole or not at all."""
+    partial = path.with_suffix(".partial")
+    partial.write_text(json.dumps(content, indent=1) + "\n")
+    partial.replace(path)

@@ -1,0 +1,124 @@
+"""Rows in, a PRM folder out; killed at any moment, the same command ends with the same weights."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+from engine.errors import BadInput, Drained
+from trainer import environment, rows
+from trainer.config import TrainConfig
+from trainer.record import Record, identity
+from trainer.stop import StopRequest
+
+if TYPE_CHECKING:
+    from trainer.batches import EncodedRows
+    from trainer.learner import Learner
+
+
+def train(config: TrainConfig) -> None:
+    """Train a PRM. Errors: Drained after a signal, BadInput where no row is usable, ConfigurationError."""
+    stop = StopRequest()
+    stop.install()
+    read = rows.read(config.rows)
+    _say(f"{len(read.rows)} rows, {read.num_bad} bad", *read.reasons)
+    record = Record(config.out)
+    what = identity(config, read.digest, environment.num_processes())
+    if environment.rank() == 0:
+        record.claim(what, config)
+    if record.is_finished:
+        _say(f"{record.folder}: finished before, nothing to do")
+        return
+    stop.check()
+    environment.prepare()
+    _Training(config, read, record, stop).run()
+
+
+class _Training:
+    """One training, from rows to the finished folder."""
+
+    def __init__(self, config: TrainConfig, read: rows.Rows, record: Record, stop: StopRequest) -> None:
+        self._config = config
+        self._read = read
+        self._record = record
+        self._stop = stop
+
+    def run(self) -> None:
+        from torch import distributed
+
+        learner, kept, held = self._set_up()
+        checkpoint = self._record.newest_checkpoint()
+        if checkpoint:
+            _say(f"going on from {checkpoint.name}")
+        learner.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+        if learner.state.global_step < learner.state.max_steps:
+            raise Drained(
+                f"stopped on {self._stop.received or 'a signal'} at step {learner.state.global_step} of "
+                f"{learner.state.max_steps}, checkpoint saved: run the same command again"
+            )
+        self._finish(learner, kept, held)
+        distributed.destroy_process_group()
+
+    def _set_up(self) -> tuple[Learner, EncodedRows, EncodedRows]:
+        from trainer import prm
+        from trainer.batches import EncodedRows, hold_out
+        from trainer.encoding import Encoder
+        from trainer.learner import Learner, Pace, Progress, arguments, join_processes
+
+        config = self._config
+        prm.limit_threads()
+        args = arguments(config, self._record.checkpoints, environment.num_processes())
+        join_processes(args)
+        _say(f"training on {args.world_size} x {args.device.type}")
+        encoder = Encoder.load(config.model, config.max_length)
+        parts = hold_out(self._read.rows, config.held_out_fraction, config.seed)
+        several = environment.num_processes() > 1
+        kept, held = (EncodedRows(part, encoder, self._stop.check, several) for part in parts)
+        if not len(kept):
+            raise BadInput(f"no row is left to train on; dropped: {dict(kept.num_dropped)}")
+        _say(f"{len(kept)} rows to train on, {len(held)} held out, dropped: {dict(kept.num_dropped)}")
+        model = prm.load(config.model, encoder, prm.weights_dtype(args.bf16))
+        if not config.train_vision:
+            prm.freeze_vision(model)
+        self._stop.check()
+        learner = Learner(model, args, kept, encoder, config)
+        learner.add_callback(Pace(learner.order, self._record, self._stop))
+        learner.add_callback(Progress(self._record))
+        return learner, kept, held
+
+    def _finish(self, learner: Learner, kept: EncodedRows, held: EncodedRows) -> None:
+        import msgspec
+
+        from trainer import card
+        from trainer.learner import loss_log
+
+        log = loss_log(learner.state)
+        labels = card.labels_of(kept.rows)
+        outcome = card.Outcome(
+            num_rows=len(kept),
+            num_labels=len(labels),
+            mean_label=sum(labels) / len(labels),
+            num_rows_with_images=sum(bool(row.images) for row in kept.rows),
+            num_held_out_rows=len(held),
+            num_bad_rows=self._read.num_bad,
+            num_dropped=dict(kept.num_dropped + held.num_dropped),
+            num_steps=learner.state.global_step,
+            final_loss=log[-1]["loss"],
+            held_out_loss=learner.held_out_loss(held, learner.args.train_batch_size) if len(held) else None,
+        )
+        folder = self._record.folder
+        learner.save_model(str(folder))
+        if environment.rank() != 0:
+            return
+        (folder / "training_args.bin").unlink(missing_ok=True)
+        self._record.write_log(log)
+        card.draw_loss(folder, log)
+        card.write_page(folder, self._config, outcome)
+        result: dict[str, Any] = msgspec.to_builtins(outcome)
+        self._record.finish(result, self._config.keep_checkpoints)
+        _say(f"{folder}: finished, last loss {outcome.final_loss:.4f}")
+
+
+def _say(*lines: str) -> None:
+    if environment.rank() == 0:
+        print(*lines, sep="\n", file=sys.stderr, flush=True)
