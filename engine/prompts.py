@@ -32,7 +32,7 @@ MMPRM_REQUEST = (
 """MM-PRM's own prompt; earlier steps follow it as "Previous Steps:" in the user's turn."""
 
 _TAGS = re.compile(r"<step>(.*?)</step>|<answer>(.*?)</answer>", re.DOTALL)
-_ANSWER_LEAD = re.compile(r"^\s*(?:\*\*)?(?:final )?answer(?:\*\*)?\s*(?:is|:)\s*(?:\*\*)?\s*", re.IGNORECASE)
+_ANSWER_LEAD = re.compile(r"^\s*(?:\*\*)?(?:the )?(?:final )?answer(?:\*\*)?\s*(?:is|:)\s*(?:\*\*)?\s*", re.IGNORECASE)
 
 
 class Solution(msgspec.Struct, frozen=True):

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -54,6 +55,8 @@ class Record:
         return max(found, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
 
     def complete(self, step: int) -> None:
+        """Say that checkpoint-step is whole, once it is on disk."""
+        os.sync()
         (self.checkpoints / f"checkpoint-{step}" / COMPLETE).touch()
 
     def finish(self, result: dict[str, Any], keep_checkpoints: bool) -> None:

@@ -43,7 +43,7 @@ def compare(reference: str, answer: str) -> str:
             magnitude.check(expression)
         if _verified(wanted, given):
             return "correct"
-        if _rounds(given[0], reference):
+        if _is_symbol(given[0], wanted[0]) or _rounds(given[0], reference):
             return "correct"
         return "rounded" if _rounds(wanted[0], answer) else "incorrect"
     except magnitude.TooLarge:
@@ -57,6 +57,11 @@ def _verified(wanted: list[Any], given: list[Any]) -> bool:
     from math_verify import verify
 
     return bool(verify(wanted, given, allow_set_relation_comp=True, timeout_seconds=None, raise_on_error=True))
+
+
+def _is_symbol(value: Any, symbol: Any) -> bool:
+    """Whether a formula simplifies to a lone variable, which math-verify compares by name alone: 2x/2 is x."""
+    return bool(getattr(symbol, "is_Symbol", False) and getattr(value, "is_Mul", False) and value.simplify() == symbol)
 
 
 def _rounds(value: Any, decimal: str) -> bool:
@@ -86,8 +91,8 @@ def serve(requests: BinaryIO, replies: BinaryIO) -> None:
     """Answer (reference, answer) frames one by one until the input ends."""
     import math_verify  # noqa: F401
 
-    if compare("x", "\\frac{2x}{2}") != "correct":
-        raise SystemExit("math-verify fails on x = 2x/2")
+    if compare("x+x", "2x") != "correct":
+        raise SystemExit("math-verify fails on x + x = 2x")
     _write(replies, READY)
     while len(header := requests.read(4)) == 4:
         (size,) = struct.unpack(">I", header)

@@ -1,0 +1,120 @@
+"""Every command answers --help at once, refuses wrong flags with 64, and stays short.
+
+Nothing here reaches bin/setup's work: commands that call it run as copies beside a bin/setup that only tells.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+BIN = ROOT / "bin"
+COMMANDS = sorted(path.name for path in BIN.iterdir() if path.is_file() and os.access(path, os.X_OK))
+SETTING_UP = ("quickstart", "test")
+"""Commands that make the environment first."""
+
+HELP_SECONDS = 1.0
+MAX_TRIES = 5
+"""The best of so many counts: other work on the machine is not the command's."""
+
+MAX_LINES = 30
+LIMIT_SECONDS = 60
+
+SETUP_THAT_TELLS = "#!/bin/sh\necho reached > set-up-reached\nexit 99\n"
+
+
+@pytest.fixture
+def bin_folder(tmp_path: Path) -> Path:
+    """bin/ with a bin/setup that leaves a file set-up-reached in the folder it was started in."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    for name in SETTING_UP:
+        shutil.copy(BIN / name, folder / name)
+    (folder / "setup").write_text(SETUP_THAT_TELLS)
+    (folder / "setup").chmod(0o755)
+    return folder
+
+
+def run(name: str, arguments: list[str], bin_folder: Path) -> subprocess.CompletedProcess[str]:
+    folder = bin_folder if name in SETTING_UP else BIN
+    return subprocess.run(
+        [str(folder / name), *arguments],
+        cwd=bin_folder.parent,
+        capture_output=True,
+        text=True,
+        timeout=LIMIT_SECONDS,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_comes_at_once_and_ends_with_0(name: str, bin_folder: Path) -> None:
+    taken = []
+    for _ in range(MAX_TRIES):
+        started = time.monotonic()
+        shown = run(name, ["--help"], bin_folder)
+        taken.append(time.monotonic() - started)
+        assert shown.returncode == 0, shown.stderr
+        assert f"bin/{name}" in shown.stdout
+        if taken[-1] < HELP_SECONDS:
+            break
+    assert min(taken) < HELP_SECONDS, taken
+    assert not (bin_folder.parent / "set-up-reached").exists()
+
+
+@pytest.mark.parametrize("name", [name for name in COMMANDS if name != "test"])
+def test_an_unknown_flag_ends_with_64_and_no_traceback(name: str, bin_folder: Path) -> None:
+    """bin/test hands its arguments to pytest."""
+    shown = run(name, ["--no-such-flag", "3"], bin_folder)
+    assert shown.returncode == 64, shown.stderr
+    assert shown.stdout + shown.stderr
+    assert "Traceback" not in shown.stdout + shown.stderr
+    assert not (bin_folder.parent / "set-up-reached").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "named"),
+    [
+        ("annotate", ["--seeds", "s", "--model", "m", "--store", "d", "--num-rollouts", "many"], "num-rollouts"),
+        ("annotate", ["--seeds", "s", "--model", "m", "--store", "d", "--top-p", "2"], "--top-p 2"),
+        ("annotate", ["--seeds", "s", "--model", "m", "--store", "d", "--preset", "none"], "--preset none"),
+        ("rollout", ["--seeds", "s", "--model", "m", "--out", "o", "--shard", "3"], "--shard 3"),
+        ("judge", ["--candidates", "c", "--out", "o", "--math-verify-workers", "0"], "--math-verify-workers 0"),
+        ("train", ["--rows", "r", "--model", "m", "--out", "o", "--batch-size", "0"], "--batch-size 0"),
+        ("evaluate", ["--candidates", "c", "--prm", "p", "--out", "o", "--draws", "0"], "--draws 0"),
+        ("status", [], "STORES"),
+        ("quickstart", ["--out"], "--out"),
+    ],
+)
+def test_a_wrong_value_ends_with_64_and_names_the_flag(
+    name: str, arguments: list[str], named: str, bin_folder: Path
+) -> None:
+    shown = run(name, arguments, bin_folder)
+    assert shown.returncode == 64, shown.stderr
+    assert named in shown.stdout + shown.stderr
+    assert "Traceback" not in shown.stdout + shown.stderr
+
+
+def test_a_config_file_with_an_unknown_flag_ends_with_78(bin_folder: Path) -> None:
+    (bin_folder.parent / "flags.toml").write_text("num_rolouts = 8\n")
+    shown = run("annotate", ["--config", "flags.toml"], bin_folder)
+    assert shown.returncode == 78
+    assert "num_rolouts" in shown.stderr
+
+
+@pytest.mark.parametrize("arguments", [[], ["--full"], ["--out", "a folder"], ["--out=x", "--full"]], ids=str)
+def test_quickstart_sets_up_only_for_flags_that_are_right(arguments: list[str], bin_folder: Path) -> None:
+    shown = run("quickstart", arguments, bin_folder)
+    assert shown.returncode == 99
+    assert (bin_folder.parent / "set-up-reached").exists()
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_an_executable_only_parses_imports_and_runs(name: str) -> None:
+    assert len((BIN / name).read_text().splitlines()) <= MAX_LINES

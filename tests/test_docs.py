@@ -1,0 +1,295 @@
+"""What README, CONTRIBUTING and docs/ say is so: commands, flags, exit codes, samples, links, import rules."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import json
+import os
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import msgspec
+import pytest
+from PIL import Image
+
+from engine import commands, errors, problems, records
+from engine.config import PRESETS
+from evaluator import candidates
+from trainer import rows
+
+ROOT = Path(__file__).resolve().parents[1]
+README, CONTRIBUTING, FORMATS = ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "docs" / "formats.md"
+DOCUMENTS = (README, CONTRIBUTING, FORMATS)
+PACKAGES = ("engine", "trainer", "evaluator")
+PRESETS_OF = {"annotate": PRESETS}
+WITHOUT_STRUCT = {"quickstart", "setup", "test"}
+"""Commands that set up the environment first and have no config struct; bin/test takes pytest's arguments."""
+
+COMMAND = re.compile(r"(?<![\w/.])bin/([a-z]+)\b(?!\.)")
+FLAG = re.compile(r"(?<![\w-])--[a-z][a-z-]*")
+
+
+def executables() -> set[str]:
+    return {path.name for path in (ROOT / "bin").iterdir() if path.is_file() and os.access(path, os.X_OK)}
+
+
+def blocks(document: Path, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", document.read_text(), re.DOTALL | re.MULTILINE)
+
+
+def table(document: Path, heading: str) -> list[list[str]]:
+    """Cells of the body of the first table whose heading row begins with the given text."""
+    lines = document.read_text().splitlines()
+    start = next(at for at, line in enumerate(lines) if line.startswith(heading))
+    found = []
+    for line in lines[start + 2 :]:
+        if not line.startswith("|"):
+            break
+        found.append([cell.strip() for cell in line.strip("|").split("|")])
+    return found
+
+
+def struct_of(command: str) -> type[msgspec.Struct]:
+    """The config struct that docs/formats.md names for a command."""
+    names = {cells[0]: cells[1].strip("`") for cells in table(FORMATS, "| command | struct |")}
+    module, _, name = names[f"`bin/{command}`"].rpartition(".")
+    found: type[msgspec.Struct] = getattr(importlib.import_module(module), name)
+    return found
+
+
+def flags_of(command: str) -> set[str]:
+    if command in WITHOUT_STRUCT:
+        return set(FLAG.findall((ROOT / "bin" / command).read_text()))
+    fields = {field.name.replace("_", "-") for field in msgspec.structs.fields(struct_of(command))}
+    return {"--help", "--config", *(["--preset"] if command in PRESETS_OF else []), *(f"--{name}" for name in fields)}
+
+
+def command_lines() -> list[tuple[str, list[str]]]:
+    """(command, arguments) of every line in README's shell blocks, shell variables set to 3."""
+    found = []
+    for line in "".join(blocks(README, "sh")).replace("\\\n", " ").splitlines():
+        words = shlex.split(re.sub(r"\$[A-Z_]+", "3", line), comments=True)
+        at = next(at for at, word in enumerate(words) if COMMAND.fullmatch(word))
+        found.append((words[at].removeprefix("bin/"), words[at + 1 :]))
+    return found
+
+
+def test_every_command_in_the_documents_is_an_executable() -> None:
+    named = {name for document in DOCUMENTS for name in COMMAND.findall(document.read_text())}
+    assert named <= executables()
+
+
+def test_every_executable_is_in_readmes_table_of_commands() -> None:
+    listed = {cells[0] for cells in table(README, "| command | what it does |")}
+    assert listed == {f"`bin/{name}`" for name in executables()}
+
+
+def test_the_table_of_structs_is_that_of_the_commands() -> None:
+    for name in executables() - WITHOUT_STRUCT:
+        assert struct_of(name).__name__ in (ROOT / "bin" / name).read_text()
+
+
+def test_flags_in_readmes_commands_exist() -> None:
+    assert command_lines()
+    for command, arguments in command_lines():
+        used = {word.partition("=")[0] for word in arguments if word.startswith("--")}
+        assert used <= flags_of(command), f"bin/{command}"
+
+
+def test_flags_anywhere_in_the_documents_exist() -> None:
+    known = {"--nproc-per-node"}.union(*(flags_of(name) for name in executables()))
+    known |= set(FLAG.findall((ROOT / "examples" / "generate.py").read_text()))
+    known |= set(FLAG.findall((ROOT / "examples" / "train_policy.py").read_text()))
+    for document in DOCUMENTS:
+        text = re.sub(r"^[a-z ]+--[a-z]+-+>.*$", "", document.read_text(), flags=re.MULTILINE)
+        assert set(FLAG.findall(text)) <= known, document.name
+
+
+@pytest.mark.parametrize(
+    ("command", "arguments"), [line for line in command_lines() if line[0] not in WITHOUT_STRUCT], ids=str
+)
+def test_readmes_commands_parse_as_they_stand(command: str, arguments: list[str]) -> None:
+    commands.parse(struct_of(command), arguments, command, PRESETS_OF.get(command))
+
+
+def test_the_sample_of_a_config_file_is_read(tmp_path: Path) -> None:
+    (sample,) = blocks(FORMATS, "toml")
+    file = tmp_path / "flags.toml"
+    file.write_text(sample)
+    arguments = ["--seeds", "s", "--model", "m", "--store", "d", "--preset", "paper", "--config", str(file)]
+    config: Any = commands.parse(struct_of("annotate"), arguments, "annotate", PRESETS)
+    assert (config.num_rollouts, config.max_searches, config.length_scale) == (8, 100, 500.0)
+
+
+@pytest.mark.parametrize("document", [README, FORMATS], ids=lambda path: path.name)
+def test_documented_exit_codes_are_those_of_the_errors(document: Path) -> None:
+    of_errors = {error.exit_code for error in errors.OmegaprmError.__subclasses__()}
+    listed = [int(cells[0]) for cells in table(document, "| code |")]
+    assert listed == sorted({0, *of_errors})
+
+
+def test_documented_errors_have_the_exit_codes_given() -> None:
+    for code, name, *_ in table(FORMATS, "| code |"):
+        if name:
+            assert getattr(errors, name.strip("`")).exit_code == int(code)
+
+
+def sample(document: Path, having: str) -> str:
+    return next(text for text in blocks(document, "json") if having in text)
+
+
+def with_picture(folder: Path) -> Path:
+    (folder / "images").mkdir(parents=True)
+    Image.new("RGB", (8, 8)).save(folder / "images" / "p1.png")
+    return folder
+
+
+@pytest.mark.parametrize("document", [README, FORMATS], ids=lambda path: path.name)
+def test_the_seeds_sample_is_usable(document: Path, tmp_path: Path) -> None:
+    file = with_picture(tmp_path) / "seeds.json"
+    file.write_text(next(text for text in blocks(document, "json") if "solutions_splits" not in text))
+    seeds = problems.read_problems([file])
+    assert not seeds.rejected
+    assert len(seeds.problems) == len(json.loads(file.read_text()))
+
+
+@pytest.mark.parametrize("document", [README, FORMATS], ids=lambda path: path.name)
+def test_the_samples_of_rows_and_meta_file_are_usable_together(document: Path, tmp_path: Path) -> None:
+    with_picture(tmp_path / "images-root")
+    (tmp_path / "train.jsonl").write_text(sample(document, "conversations"))
+    (tmp_path / "meta.json").write_text(sample(document, "repeat_time"))
+    read = rows.read([str(tmp_path / "meta.json")])
+    assert (len(read.rows), read.num_bad) == (1, 0)
+
+
+@pytest.mark.parametrize("document", [README, FORMATS], ids=lambda path: path.name)
+def test_the_candidates_sample_is_usable(document: Path, tmp_path: Path) -> None:
+    file = with_picture(tmp_path) / "candidates.json"
+    file.write_text(sample(document, "solutions_splits"))
+    loaded = candidates.load([str(file)])
+    assert not loaded.rejected
+    assert loaded.candidates[0].answers == ("11", "14")
+
+
+@pytest.mark.parametrize("struct", [records.Candidates], ids=lambda struct: struct.__name__)
+def test_every_field_of_a_written_format_is_described(struct: type[msgspec.Struct]) -> None:
+    text = FORMATS.read_text()
+    assert [name for name in struct.__struct_fields__ if f"`{name}`" not in text] == []
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_relative_links_resolve(document: Path) -> None:
+    for link in re.findall(r"\]\(([^)\s]+)\)", document.read_text()):
+        path, _, anchor = link.partition("#")
+        if link.startswith(("http://", "https://")):
+            continue
+        target = document.parent / path if path else document
+        assert target.exists(), link
+        assert not anchor or anchor in anchors(target), link
+
+
+def anchors(document: Path) -> set[str]:
+    """Headings as GitHub links to them."""
+    headings = re.findall(r"^#+ (.*)$", document.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_files_named_in_the_documents_exist(document: Path) -> None:
+    folders = "engine|trainer|evaluator|examples|tests|docs|bin|\\.ci"
+    named = re.findall(rf"(?<![\w/.])(?:{folders})/[\w./]*\w", document.read_text())
+    assert named
+    assert [path for path in named if not (ROOT / path).exists()] == []
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_documents_name_no_place_on_a_machine(document: Path) -> None:
+    assert re.findall(r"(?<![\w.$])/(?:work|root|home|opt|tmp|usr|mnt)/", document.read_text()) == []
+
+
+def imports(file: Path) -> Iterator[str]:
+    """Modules of this project that a file imports anywhere in it, "from x import y" as x.y where y is a module."""
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{file}: relative import"
+            for alias in node.names:
+                yield f"{node.module}.{alias.name}" if is_module(f"{node.module}.{alias.name}") else str(node.module)
+
+
+def is_module(name: str) -> bool:
+    path = ROOT / name.replace(".", "/")
+    return path.with_suffix(".py").is_file() or (path / "__init__.py").is_file()
+
+
+def import_rules() -> dict[str, set[str]]:
+    """The modules of other packages that each package may import, by CONTRIBUTING's table."""
+    return {
+        cells[0].strip("`"): set(re.findall(r"`([\w.]+)`", cells[1]))
+        for cells in table(CONTRIBUTING, "| package | may import |")
+    }
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_packages_import_what_contributing_allows(package: str) -> None:
+    allowed = import_rules()[package]
+    assert all(is_module(name) for name in allowed)
+    foreign = {*PACKAGES, "examples", "tests"} - {package}
+    for file in sorted((ROOT / package).rglob("*.py")):
+        crossing = {name for name in imports(file) if name.partition(".")[0] in foreign}
+        assert crossing <= allowed, file.relative_to(ROOT)
+
+
+def test_the_import_reader_sees_every_form(tmp_path: Path) -> None:
+    file = tmp_path / "module.py"
+    file.write_text(
+        "import trainer.prm\ndef f():\n    from engine import tree\n    from engine.records import Problem\n"
+    )
+    assert sorted(imports(file)) == ["engine.records", "engine.tree", "trainer.prm"]
+
+
+def test_the_checker_serves_the_report_and_the_tests_alone() -> None:
+    makers = {"examples.checker": {"truth.py"}, "examples.truth": {"report.py", "quickstart.py"}}
+    for module, allowed in makers.items():
+        users = {
+            file.name
+            for package in (*PACKAGES, "examples", "bin")
+            for file in python_files(package)
+            if module in imports(file)
+        }
+        assert users == allowed
+
+
+def python_files(folder: str) -> list[Path]:
+    found = list((ROOT / folder).rglob("*.py"))
+    if folder == "bin":
+        found += [ROOT / "bin" / name for name in executables() if "python3" in first_line(ROOT / "bin" / name)]
+    return found
+
+
+def first_line(path: Path) -> str:
+    return path.read_text().partition("\n")[0]
+
+
+def test_modules_named_in_the_documents_exist() -> None:
+    named = {
+        name
+        for document in DOCUMENTS
+        for name in re.findall(r"`((?:engine|trainer|evaluator|examples)(?:\.\w+)+)`", document.read_text())
+    }
+    assert named
+    assert [name for name in sorted(named) if resolved(name) is None] == []
+
+
+def resolved(name: str) -> ModuleType | Any | None:
+    """A module, or what it holds, by its dotted name."""
+    if is_module(name):
+        return importlib.import_module(name)
+    module, _, attribute = name.rpartition(".")
+    return getattr(importlib.import_module(module), attribute, None) if is_module(module) else None

@@ -1,0 +1,79 @@
+"""A folder holds one training, flags are checked before anything is written, and only whole checkpoints count."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from engine.errors import BadInput, ConfigurationError, UsageError
+from trainer.config import TrainConfig
+from trainer.learner import deepspeed_config, micro_batch_size
+from trainer.record import Record, identity
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def config(**flags: object) -> TrainConfig:
+    return TrainConfig(**{"rows": ("r",), "model": "m", "out": "o", **flags})
+
+
+def test_no_usable_row_ends_before_the_model_loads(tmp_path: Path) -> None:
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text("{}\n")
+    paths = ["--rows", str(rows), "--model", str(tmp_path / "nowhere"), "--out", str(tmp_path / "out")]
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "bin" / "train"), *paths], capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == BadInput.exit_code
+    assert f"{rows}:1: conversations: must be a list of two turns" in done.stderr
+
+
+def test_the_newest_checkpoint_is_the_newest_whole_one(tmp_path: Path) -> None:
+    record = Record(str(tmp_path))
+    for step in (9, 10, 100):
+        (record.checkpoints / f"checkpoint-{step}").mkdir(parents=True)
+    assert record.newest_checkpoint() is None
+    record.complete(9)
+    record.complete(10)
+    assert record.newest_checkpoint() == record.checkpoints / "checkpoint-10"
+
+
+def test_flags_outside_their_range_are_named() -> None:
+    with pytest.raises(UsageError, match=r"--batch-size 0: must be at least 1"):
+        config(batch_size=0)
+    with pytest.raises(UsageError, match=r"--held-out-fraction 1\.0: must be in"):
+        config(held_out_fraction=1.0)
+
+
+def test_a_folder_is_claimed_by_one_training(tmp_path: Path) -> None:
+    record = Record(str(tmp_path))
+    record.claim(identity(config(), "rows", 1), config())
+    record.claim(identity(config(save_steps=7), "rows", 1), config(save_steps=7))
+    with pytest.raises(ConfigurationError, match="rows_sha256 'rows' there, 'other' here"):
+        record.claim(identity(config(), "other", 1), config())
+    with pytest.raises(ConfigurationError, match="loss 'soft' there, 'hard' here"):
+        record.claim(identity(config(loss="hard"), "rows", 1), config())
+
+
+def test_a_batch_is_cut_into_whole_passes() -> None:
+    assert micro_batch_size(config(batch_size=48), 1, gpu=False) == 24
+    assert micro_batch_size(config(batch_size=512), 8, gpu=True) == 4
+    with pytest.raises(UsageError, match="--batch-size 10: must be a multiple"):
+        micro_batch_size(config(batch_size=10), 4, gpu=False)
+    with pytest.raises(UsageError, match="--batch-size 10: must be a multiple"):
+        micro_batch_size(config(batch_size=10, micro_batch_size=4), 1, gpu=False)
+
+
+@pytest.mark.parametrize(("name", "stage"), [("zero1", 1), ("zero2", 2), ("zero3", 3)])
+def test_a_deepspeed_configuration_goes_by_name_or_file(name: str, stage: int) -> None:
+    assert deepspeed_config(name)["zero_optimization"]["stage"] == stage
+    file = ROOT / "trainer" / "configs" / f"{name}.json"
+    assert deepspeed_config(str(file)) == deepspeed_config(name)
+
+
+def test_a_deepspeed_file_that_is_not_there_is_a_configuration_error() -> None:
+    with pytest.raises(ConfigurationError, match="--deepspeed nowhere: not a DeepSpeed JSON file"):
+        deepspeed_config("nowhere")

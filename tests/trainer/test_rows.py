@@ -1,0 +1,113 @@
+"""Rows are read as MM-PRM writes them, and a bad one is named with file, line, field and rule."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine.errors import BadInput
+from tests.trainer.samples import picture, row, write_rows
+from trainer import rows
+
+GOOD = row("1+1?", ["1+1=2", "2"], [1, 0.25])
+
+
+def reason(tmp_path: Path, bad: dict[str, Any]) -> str:
+    read = rows.read([str(write_rows(tmp_path, [GOOD, bad]))])
+    assert (len(read.rows), read.num_bad) == (1, 1)
+    return read.reasons[0]
+
+
+def test_a_row_becomes_question_steps_and_labels(tmp_path: Path) -> None:
+    name = picture(tmp_path, 1)
+    bare = {**row("q", ["a", "b\n\nc"], [None, 1], name)}
+    read = rows.read([str(write_rows(tmp_path, [bare]))])
+    assert read.rows[0].question == "q"
+    assert read.rows[0].steps == ("a", "b\n\nc")
+    assert read.rows[0].labels == (None, 1.0)
+    assert read.rows[0].images == (str(tmp_path / name),)
+
+
+@pytest.mark.parametrize("image", [None, "", []])
+def test_no_image_may_be_written_in_several_ways(tmp_path: Path, image: Any) -> None:
+    read = rows.read([str(write_rows(tmp_path, [{**GOOD, "image": image}]))])
+    assert read.rows[0].images == ()
+
+
+def test_several_images_keep_their_order(tmp_path: Path) -> None:
+    names = [picture(tmp_path, 2), picture(tmp_path, 1)]
+    read = rows.read([str(write_rows(tmp_path, [{**GOOD, "image": names}]))])
+    assert [Path(path).name for path in read.rows[0].images] == names
+
+
+def test_the_placeholder_of_internvl_rows_is_taken_off(tmp_path: Path) -> None:
+    labelled = json.loads(json.dumps(GOOD))
+    labelled["conversations"][0]["value"] = "<image>\n" + labelled["conversations"][0]["value"]
+    assert rows.read([str(write_rows(tmp_path, [labelled]))]).rows[0].question == "1+1?"
+
+
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        (
+            row("q", ["a", "b"], [1.0]),
+            "conversations[1].value: 1 labels for 2 <prm>: there must be one label a step",
+        ),
+        (row("q", ["a"], [1.5]), "conversations[1].value[0]: 1.5 must be in [0, 1] or null"),
+        (row("q", ["a"], [True]), "conversations[1].value[0]: True must be in [0, 1] or null"),
+        (row("q", ["a"], [None]), "conversations[1].value: at least one label must not be null"),
+        (row("q", ["a"], [1], "no.png"), "image: 'no.png' must be a file under"),
+        (row("q", ["a"], [1], "../rows.jsonl"), "image: '../rows.jsonl' must not leave"),
+        (row("q", ["a"], [1], 7), "image: must be a path, a list of paths, or null"),
+        ({"conversations": []}, "conversations: must be a list of two turns"),
+    ],
+)
+def test_a_bad_row_is_named_with_its_rule(tmp_path: Path, bad: dict[str, Any], message: str) -> None:
+    assert reason(tmp_path, bad).startswith(f"{tmp_path / 'rows.jsonl'}:2: {message}")
+
+
+def test_a_line_that_is_not_json_is_one_bad_row(tmp_path: Path) -> None:
+    file = write_rows(tmp_path, [GOOD])
+    file.write_text('{"id": 1,\n' + file.read_text())
+    read = rows.read([str(file)])
+    assert len(read.rows) == 1
+    assert read.reasons[0].startswith(f"{file}:1: line: not JSON")
+
+
+def test_no_usable_row_is_bad_input_with_the_reasons(tmp_path: Path) -> None:
+    file = write_rows(tmp_path, [row("q", ["a"], [2])])
+    with pytest.raises(BadInput, match=r"no usable row, 1 bad\n.*2 must be in \[0, 1\]"):
+        rows.read([str(file)])
+    with pytest.raises(BadInput, match=r"nowhere\.jsonl: No such file"):
+        rows.read([str(tmp_path / "nowhere.jsonl")])
+
+
+def test_a_meta_file_names_rows_images_and_repetitions(tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    name = picture(tmp_path / "images", 1)
+    write_rows(tmp_path, [{**GOOD, "image": name}, GOOD], "a.jsonl")
+    write_rows(tmp_path, [GOOD] * 4, "b.jsonl")
+    meta = {
+        "a": {"root": "images", "annotation": "a.jsonl", "data_augment": False, "repeat_time": 2, "length": 2},
+        "b": {"root": "", "annotation": "b.jsonl", "data_augment": False, "repeat_time": 0.5, "length": 4},
+    }
+    file = tmp_path / "meta.json"
+    file.write_text(json.dumps(meta))
+    read = rows.read([str(file)])
+    assert [len(each.images) for each in read.rows] == [1, 0, 1, 0, 0, 0]
+
+
+def test_augmentation_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "meta.json"
+    file.write_text(json.dumps({"a": {"annotation": "a.jsonl", "data_augment": True}}))
+    with pytest.raises(BadInput, match=r"a\.data_augment: must be false"):
+        rows.read([str(file)])
+
+
+def test_the_digest_follows_the_contents(tmp_path: Path) -> None:
+    first = rows.read([str(write_rows(tmp_path, [GOOD], "a.jsonl"))]).digest
+    assert rows.read([str(write_rows(tmp_path, [GOOD], "b.jsonl"))]).digest == first
+    assert rows.read([str(write_rows(tmp_path, [GOOD, GOOD], "a.jsonl"))]).digest != first

@@ -1,0 +1,189 @@
+"""Trainings of the bundled policy through DeepSpeed in child processes, one of them killed on its way."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from transformers import AutoModelForImageTextToText, AutoProcessor
+
+from engine.errors import ConfigurationError, Drained
+from evaluator import Scorer
+from tests.trainer.samples import NUM_ROWS, sixteen
+from tests.trainer.test_encoding import ITEM
+
+from trainer.encoding import Encoder
+from trainer.record import COMPLETE
+
+pytestmark = pytest.mark.deepspeed
+
+ROOT = Path(__file__).resolve().parents[2]
+NUM_STEPS = 8
+KILLED_AT = 3
+FLAGS = ("--max-steps", str(NUM_STEPS), "--batch-size", "8", "--logging-steps", "1", "--learning-rate", "1e-3")
+
+
+class Setting:
+    """A folder with rows, and commands that train on them."""
+
+    def __init__(self, folder: Path, policy: Path) -> None:
+        self.folder = folder
+        self.policy = policy
+        self.rows = sixteen(folder)
+
+    def command(self, out: str, *more: str, launcher: Sequence[str] = ()) -> list[str]:
+        start = [sys.executable, *launcher, str(ROOT / "bin" / "train")]
+        paths = ["--rows", str(self.rows), "--model", str(self.policy), "--out", str(self.folder / out)]
+        return [*start, *paths, *FLAGS, *more]
+
+    def run(self, out: str, *more: str, launcher: Sequence[str] = ()) -> subprocess.CompletedProcess[str]:
+        command = self.command(out, *more, launcher=launcher)
+        return subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=280)
+
+
+def environment() -> dict[str, str]:
+    return {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    return load_file(folder / "model.safetensors")
+
+
+def assert_same_weights(one: Path, other: Path, tolerance: float) -> None:
+    first, second = weights(one), weights(other)
+    assert first.keys() == second.keys()
+    for name, weight in first.items():
+        torch.testing.assert_close(second[name], weight, atol=tolerance, rtol=0, msg=lambda m, n=name: f"{n}: {m}")
+
+
+@pytest.fixture(scope="module")
+def setting(tmp_path_factory: pytest.TempPathFactory, policy_folder: Path) -> Setting:
+    return Setting(tmp_path_factory.mktemp("training"), policy_folder)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(setting: Setting) -> Path:
+    """The PRM of a training that nothing happened to."""
+    done = setting.run("undisturbed")
+    assert done.returncode == 0, done.stderr
+    return setting.folder / "undisturbed"
+
+
+def losses(folder: Path) -> list[float]:
+    return [entry["loss"] for entry in json.loads((folder / "train_log.json").read_text())]
+
+
+def test_the_loss_falls(undisturbed: Path) -> None:
+    first, *_, last = losses(undisturbed)
+    assert len(losses(undisturbed)) == NUM_STEPS
+    assert last < 0.7 * first
+
+
+def test_the_logged_loss_is_the_mean_over_labelled_steps(undisturbed: Path, setting: Setting) -> None:
+    """The rate is 0 in the first step and the second holds the other rows, so both see the untrained policy."""
+    scorer = Scorer(setting.policy, device="cpu")
+    total, num_labels = 0.0, 0
+    for line in setting.rows.read_text().splitlines():
+        row = json.loads(line)
+        human, labels = (turn["value"] for turn in row["conversations"])
+        question, _, process = human.removeprefix("Question: ").partition("\nProcess: ")
+        steps = [step.removeprefix("\n\n") for step in process.split("<prm>")[:-1]]
+        images = [str(setting.folder / row["image"])] if row["image"] else []
+        scores = torch.tensor(scorer.score(question, steps, images))
+        right = torch.tensor(labels)
+        total -= float((right * scores.log() + (1 - right) * (1 - scores).log()).sum())
+        num_labels += len(labels)
+    log = json.loads((undisturbed / "train_log.json").read_text())
+    first, second = log[0]["loss"], log[1]["loss"]
+    assert log[0]["learning_rate"] == 0
+    assert min(first, second) - 1e-4 <= total / num_labels <= max(first, second) + 1e-4
+
+
+def test_the_folder_loads_with_plain_transformers(undisturbed: Path) -> None:
+    processor = AutoProcessor.from_pretrained(undisturbed)
+    model = AutoModelForImageTextToText.from_pretrained(undisturbed)
+    tokenizer = processor.tokenizer
+    assert [len(tokenizer.encode(text, add_special_tokens=False)) for text in ("<prm>", "Yes", "No")] == [1, 1, 1]
+    assert processor.chat_template
+    text = processor.apply_chat_template([{"role": "user", "content": "Question: 1"}], tokenize=False)
+    logits = model(**processor(text=[text], return_tensors="pt")).logits
+    assert bool(logits.isfinite().all())
+
+
+def test_the_folder_says_what_was_trained(undisturbed: Path) -> None:
+    page = (undisturbed / "README.md").read_text()
+    assert f"| rows | {NUM_ROWS} (4 with images) |" in page
+    assert f"| last loss | {losses(undisturbed)[-1]:.4f} |" in page
+    assert (undisturbed / "loss.png").read_bytes().startswith(b"\x89PNG")
+    assert not (undisturbed / "checkpoints").exists()
+
+
+def test_the_vision_tower_stays_as_it_was_and_the_rest_is_trained(undisturbed: Path, setting: Setting) -> None:
+    before, after = weights(setting.policy), weights(undisturbed)
+    moved = {name for name in before if not torch.equal(before[name], after[name])}
+    assert not [name for name in moved if "vision_tower" in name]
+    assert [name for name in moved if "multi_modal_projector" in name]
+    assert [name for name in moved if "language_model" in name]
+
+
+def test_a_trained_prm_tells_the_rows_apart(undisturbed: Path) -> None:
+    scores = Scorer(undisturbed, device="cpu").score(ITEM.question, ITEM.steps)
+    assert len(scores) == 2
+    assert min(scores) > 0.6, "seven of eight labels were 1"
+
+
+def test_training_tokens_are_scoring_tokens(undisturbed: Path, setting: Setting) -> None:
+    before, after = (Encoder.load(folder).encode(ITEM) for folder in (setting.policy, undisturbed))
+    assert torch.equal(before["input_ids"], after["input_ids"])
+
+
+def test_a_finished_training_is_not_run_again(undisturbed: Path, setting: Setting) -> None:
+    stamp = (undisturbed / "model.safetensors").stat().st_mtime_ns
+    done = setting.run("undisturbed")
+    assert (done.returncode, "nothing to do" in done.stderr) == (0, True)
+    assert (undisturbed / "model.safetensors").stat().st_mtime_ns == stamp
+
+
+def test_another_training_in_the_same_folder_is_refused(undisturbed: Path, setting: Setting) -> None:
+    done = setting.run("undisturbed", "--learning-rate", "5e-4")
+    assert done.returncode == ConfigurationError.exit_code
+    assert "learning_rate 0.001 there, 0.0005 here" in done.stderr
+
+
+def test_a_killed_training_goes_on_to_the_same_weights(undisturbed: Path, setting: Setting) -> None:
+    folder = setting.folder / "killed"
+    child = subprocess.Popen(setting.command("killed"), env=environment(), stderr=subprocess.PIPE, text=True)
+    assert child.stderr is not None
+    for line in child.stderr:
+        if line.startswith(f"step {KILLED_AT}/"):
+            child.send_signal(signal.SIGTERM)
+    assert child.wait(timeout=60) == Drained.exit_code
+    found = sorted(path.parent.name for path in folder.glob(f"checkpoints/*/{COMPLETE}"))
+    assert len(found) == 1
+    assert KILLED_AT <= int(found[0].rpartition("-")[2]) < NUM_STEPS
+    (folder / "checkpoints" / f"checkpoint-{NUM_STEPS - 1}" / "half-written").mkdir(parents=True, exist_ok=True)
+
+    done = setting.run("killed")
+    assert done.returncode == 0, done.stderr
+    assert f"going on from {found[0]}" in done.stderr
+    assert_same_weights(undisturbed, folder, tolerance=1e-6)
+    assert losses(folder) == pytest.approx(losses(undisturbed), abs=1e-5)
+
+
+def test_two_processes_under_zero_3_train_to_the_weights_of_one_under_zero_1(
+    undisturbed: Path, setting: Setting
+) -> None:
+    """Text and images fall unevenly on the two; the loss is a mean over both."""
+    launcher = ("-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone")
+    done = setting.run("two", "--micro-batch-size", "4", "--deepspeed", "zero3", launcher=launcher)
+    assert done.returncode == 0, done.stderr
+    assert losses(setting.folder / "two") == pytest.approx(losses(undisturbed), abs=1e-3)
+    assert_same_weights(undisturbed, setting.folder / "two", tolerance=1e-4)
