@@ -18,7 +18,7 @@ from engine import journal
 from engine.config import SearchRule
 from engine.errors import BadInput, ConfigurationError, StoreFailed
 from engine.records import Problem, ProblemRecord, TrainingRow, process_text
-from engine.selection import Labelled, Selection, select
+from engine.selection import Labelled, Selection, Wrong, select
 from engine.store import Store, problem_key
 from engine.tree import replay
 
@@ -34,6 +34,9 @@ class ExportConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """Name of the data set in the meta file."""
     seed: int = 0
     """Draws the right solutions that stand beside the wrong ones."""
+    wrong: Wrong = "searched"
+    """"searched": wrong solutions whose first error a search found, as MM-PRM does; "searched-and-continued": also
+    the rollouts from a state that no rollout could save."""
     mask_unestimated: bool = False
     """Mask steps inside a node instead of giving them the node's label."""
 
@@ -107,7 +110,7 @@ def problem_rows(config: ExportConfig, store: Store, record: ProblemRecord, coun
     estimates = list(journal.estimates(store, record.problem.id))
     tree = replay(stored_rule(store), estimates)
     rng = random.Random(f"{config.seed} {record.problem.id}")
-    selection = select(estimates, tree, rng, config.mask_unestimated)
+    selection = select(estimates, tree, rng, config.mask_unestimated, config.wrong)
     _count(counts, selection)
     return [_row(record.problem, at, solution) for at, solution in enumerate(selection.rows)]
 

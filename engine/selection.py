@@ -10,12 +10,17 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from itertools import chain
+from typing import Literal, NamedTuple
 
 from engine.records import Estimate
-from engine.tree import ROOT_DIGEST, Tree, state_digests
+from engine.tree import ROOT_DIGEST, FirstError, Tree, state_digests
 
 Labels = tuple[float | None, ...]
+
+Wrong = Literal["searched", "searched-and-continued"]
+"""Which wrong solutions become rows: those whose first error a search found, or also the rollouts from a state
+that no rollout could save, whose steps all come after an error that is known."""
 
 
 class Labelled(NamedTuple):
@@ -34,9 +39,18 @@ class Selection(NamedTuple):
     num_right_not_drawn: int
 
 
-def select(estimates: Sequence[Estimate], tree: Tree, rng: random.Random, mask_unestimated: bool = False) -> Selection:
+def select(
+    estimates: Sequence[Estimate],
+    tree: Tree,
+    rng: random.Random,
+    mask_unestimated: bool = False,
+    wrong_kind: Wrong = "searched",
+) -> Selection:
     """All wrong solutions of a tree and as many right ones, drawn by rng; each text once."""
-    wrong, again_wrong = _distinct(wrong_solutions(estimates, tree, mask_unestimated))
+    solutions = wrong_solutions(estimates, tree, mask_unestimated)
+    if wrong_kind == "searched-and-continued":
+        solutions = chain(solutions, continued_solutions(estimates, tree, mask_unestimated))
+    wrong, again_wrong = _distinct(solutions)
     right, again_right = _distinct(right_solutions(estimates, tree, mask_unestimated))
     drawn = sorted(rng.sample(range(len(right)), min(len(wrong), len(right))))
     return Selection(
@@ -54,10 +68,35 @@ def wrong_solutions(estimates: Sequence[Estimate], tree: Tree, mask_unestimated:
         steps = estimate.prefix + estimate.rollouts[error.rollout].steps
         first_error = len(estimate.prefix) + error.step
         known = _known_values(tree, steps[:first_error])
-        wrong: Labels = (0.0,) * (len(steps) - first_error)
-        if mask_unestimated:
-            wrong = (0.0,) + (None,) * (len(wrong) - 2) + (0.0,) * (len(wrong) > 1)
-        yield Labelled(steps, _filled(known, mask_unestimated) + wrong)
+        yield Labelled(steps, _filled(known, mask_unestimated) + _zeros(len(steps) - first_error, mask_unestimated))
+
+
+def continued_solutions(estimates: Sequence[Estimate], tree: Tree, mask_unestimated: bool) -> Iterator[Labelled]:
+    """The rollouts from each state that a search proved wrong, in the order of the estimates."""
+    first_errors = {_state_at(estimates, error): error for error in tree.errors}
+    for estimate in estimates:
+        error = first_errors.get(estimate.prefix)
+        if error is None or estimate.counts.correct:
+            continue
+        right = len(estimates[error.estimate].prefix) + error.step
+        before = _filled(_known_values(tree, estimate.prefix[:right]), mask_unestimated)
+        for rollout in estimate.rollouts:
+            if rollout.outcome == "incorrect":
+                steps = estimate.prefix + rollout.steps
+                yield Labelled(steps, before + _zeros(len(steps) - right, mask_unestimated))
+
+
+def _state_at(estimates: Sequence[Estimate], error: FirstError) -> tuple[str, ...]:
+    """The steps up to and with the first wrong one."""
+    source = estimates[error.estimate]
+    return source.prefix + source.rollouts[error.rollout].steps[: error.step + 1]
+
+
+def _zeros(count: int, mask_unestimated: bool) -> Labels:
+    """Labels from the first error to the end; what a search estimated or a judge saw is its ends alone."""
+    if not mask_unestimated:
+        return (0.0,) * count
+    return (0.0,) + (None,) * (count - 2) + (0.0,) * (count > 1)
 
 
 def right_solutions(estimates: Sequence[Estimate], tree: Tree, mask_unestimated: bool) -> Iterator[Labelled]:

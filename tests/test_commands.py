@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -21,7 +22,7 @@ SETTING_UP = ("quickstart", "test")
 
 HELP_SECONDS = 1.0
 MAX_TRIES = 5
-"""The best of so many counts: other work on the machine is not the command's."""
+"""The best of so many counts: a cold disk is not the command's."""
 
 MAX_LINES = 30
 LIMIT_SECONDS = 60
@@ -53,19 +54,43 @@ def run(name: str, arguments: list[str], bin_folder: Path) -> subprocess.Complet
     )
 
 
+def seconds_of(command: list[str], cwd: Path) -> float:
+    """Wall time of a command less the time it stood in line for a core, which is other work's (Linux tells it).
+
+    Sleeping, reading and computing all count, so that a busy machine changes little and a slow command fails.
+    """
+    started = time.monotonic()
+    process = subprocess.Popen(command, cwd=cwd, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+    taken = time.monotonic() - started
+    statistics = Path(f"/proc/{process.pid}/schedstat")
+    in_line = int(statistics.read_text().split()[1]) / 1e9 if statistics.exists() else 0.0
+    process.wait()
+    return taken - in_line
+
+
 @pytest.mark.parametrize("name", COMMANDS)
-def test_help_comes_at_once_and_ends_with_0(name: str, bin_folder: Path) -> None:
-    taken = []
-    for _ in range(MAX_TRIES):
-        started = time.monotonic()
-        shown = run(name, ["--help"], bin_folder)
-        taken.append(time.monotonic() - started)
-        assert shown.returncode == 0, shown.stderr
-        assert f"bin/{name}" in shown.stdout
-        if taken[-1] < HELP_SECONDS:
-            break
-    assert min(taken) < HELP_SECONDS, taken
+def test_help_ends_with_0(name: str, bin_folder: Path) -> None:
+    shown = run(name, ["--help"], bin_folder)
+    assert shown.returncode == 0, shown.stderr
+    assert f"bin/{name}" in shown.stdout
     assert not (bin_folder.parent / "set-up-reached").exists()
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_comes_in_under_a_second(name: str, bin_folder: Path) -> None:
+    folder = bin_folder if name in SETTING_UP else BIN
+    taken: list[float] = []
+    while not taken or (min(taken) >= HELP_SECONDS and len(taken) < MAX_TRIES):
+        taken.append(seconds_of([str(folder / name), "--help"], bin_folder.parent))
+    assert min(taken) < HELP_SECONDS, taken
+
+
+@pytest.mark.parametrize(
+    "body", ["time.sleep(0.4)", "while time.process_time() < 0.4: pass"], ids=["sleeping", "computing"]
+)
+def test_the_clock_of_help_counts_what_a_command_does(body: str, tmp_path: Path) -> None:
+    assert seconds_of([sys.executable, "-c", f"import time\n{body}"], tmp_path) >= 0.4
 
 
 @pytest.mark.parametrize("name", [name for name in COMMANDS if name != "test"])

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from engine.config import SearchRule
 from engine.records import Estimate, Origin, Problem, Rollout
-from engine.selection import right_solutions, select, wrong_solutions
+from engine.selection import continued_solutions, right_solutions, select, wrong_solutions
 from engine.tree import Tree, apply
 from tests.fakes.growing import grow, recorded_rollouts
 from tests.fakes.policy import SLIP, ScriptedPolicy
@@ -61,6 +61,17 @@ def test_a_right_solution_ends_with_one_and_takes_known_values_on_the_way():
     assert labels["a", "b", "7"] == (0.5, 0.5, 1.0)
     assert labels["a", "7"] == (1.0, 1.0)
     assert labels["a", "b", "c", "d", "7"] == (0.5, 0.5, 0.25, 1.0, 1.0)
+
+
+def test_rollouts_from_a_state_that_none_could_save_carry_the_error_of_their_prefix():
+    tree, estimates = worked_tree()
+    continued = list(continued_solutions(estimates, tree, mask_unestimated=False))
+    assert {item.steps for item in continued} == {("a", "b", "c", "x", "8")}
+    assert {item.labels for item in continued} == {(0.5, 0.5, 0.25, 0.0, 0.0)}
+    plain = select(estimates, tree, random.Random(0))
+    more = select(estimates, tree, random.Random(0), wrong_kind="searched-and-continued")
+    assert more.num_wrong == plain.num_wrong, "the same text counts once"
+    assert more.num_duplicates == plain.num_duplicates + 4
 
 
 def test_as_many_right_solutions_as_wrong_ones_each_text_once():
