@@ -132,6 +132,12 @@ def build_model(tokenizer: PreTrainedTokenizerFast, hidden: int, layers: int) ->
     return InternVLForConditionalGeneration(config)
 
 
+def warm(model: InternVLForConditionalGeneration, temperature: float) -> None:
+    """Make temperature 1 sample what this temperature sampled before, by dividing all logits by it."""
+    norm = model.model.language_model.norm
+    norm.weight.data /= temperature
+
+
 def save(folder: Path, model: InternVLForConditionalGeneration, processor: InternVLProcessor) -> None:
     model.save_pretrained(folder)
     processor.save_pretrained(folder)

@@ -26,6 +26,7 @@ from examples.build_policy import (
     build_processor,
     build_tokenizer,
     save,
+    warm,
 )
 from examples.digits.problems import picture
 from examples.muon import Muon
@@ -50,6 +51,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--adam-rate", type=float, default=2e-3, help="peak rate of AdamW, for the rest")
     parser.add_argument("--vision-steps", type=int, default=600, help="steps that teach the vision tower first")
     parser.add_argument("--init", type=Path, help="go on from this policy instead of from nothing")
+    parser.add_argument("--warmth", type=float, default=1.0, help="temperature that temperature 1 is made to mean")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--save-every", type=int, default=250)
     return parser.parse_args()
@@ -217,6 +219,8 @@ def train(model, processor, stream, options: argparse.Namespace, rank: int) -> N
         if rank == 0 and ((step + 1) % options.save_every == 0 or step + 1 == options.steps):
             save(options.out, model, processor)
     if rank == 0:
+        warm(model, options.warmth)
+        save(options.out, model, processor)
         record = {key: str(item) for key, item in vars(options).items() if key != "out"}
         (options.out / "training.json").write_text(json.dumps(record, indent=1) + "\n")
 

@@ -1,7 +1,7 @@
 """Teach the vision tower to read digits before the whole model is trained, as real ones start from a trained tower.
 
-The projected image tokens of each third of the picture are drawn towards the text model's own embedding of the
-digit that stands there.
+The projected image tokens of each third of the picture are drawn towards the text model's own embeddings of the
+digit that stands there and of the letter that questions call it by.
 """
 
 from __future__ import annotations
@@ -35,8 +35,7 @@ def pretrain(
             group["lr"] = 2e-3 * min(1.0, (step + 1) / 50) * max(0.02, 1 - step / steps)
         pixels, digits = reader.draw(rng, "pretraining", batch)
         pixels = _moved(pixels) + NOISE * torch.randn_like(pixels)
-        logits = reader.logits(pixels)
-        loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1), digits.flatten())
+        loss = reader.loss(pixels, digits)
         optimiser.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)
@@ -52,24 +51,35 @@ def pretrain(
 
 
 class Reader:
-    """Digits from pictures, by the tower, the projector and the text model's embeddings of the ten digits."""
+    """Digits and letters from pictures, by the tower, the projector and the text model's own embeddings."""
 
     def __init__(self, model: InternVLForConditionalGeneration, processor: InternVLProcessor) -> None:
         self.model = model
         self.processor = processor
-        ids = processor.tokenizer.convert_tokens_to_ids([str(digit) for digit in range(10)])
-        embeddings = model.get_input_embeddings().weight[ids].detach()
-        self.embeddings = embeddings / embeddings.norm(dim=1, keepdim=True)
-        self.size = embeddings.norm(dim=1).mean()
+        self.digits = self._directions([str(digit) for digit in range(10)])
+        self.letters = self._directions(list(LETTERS))
+        self.size = model.get_input_embeddings().weight.detach().norm(dim=1).mean()
         self.scale = torch.nn.Parameter(torch.tensor(8.0))
 
-    def logits(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Shape (pictures, thirds, 10)."""
+    def _directions(self, words: list[str]) -> torch.Tensor:
+        ids = self.processor.tokenizer.convert_tokens_to_ids(words)
+        return torch.nn.functional.normalize(self.model.get_input_embeddings().weight[ids].detach(), dim=1)
+
+    def columns(self, pixels: torch.Tensor) -> torch.Tensor:
+        """What the text model is shown of each third of each picture, shape (pictures, tokens, thirds, width)."""
         features = self.model.model.get_image_features(pixel_values=pixels).pooler_output
         side = int(features.shape[1] ** 0.5)
-        columns = features.view(len(pixels), side, side, -1).mean(1)
-        columns = columns / (columns.norm(dim=-1, keepdim=True) + self.size)
-        return self.scale * columns @ self.embeddings.T
+        features = features.view(len(pixels), side, side, -1)
+        return features / (features.norm(dim=-1, keepdim=True) + self.size)
+
+    def loss(self, pixels: torch.Tensor, digits: torch.Tensor) -> torch.Tensor:
+        columns = self.columns(pixels)
+        of_digit = self.scale * columns.mean(1) @ self.digits.T
+        of_letter = self.scale * columns @ self.letters.T
+        places = torch.arange(len(LETTERS)).expand(of_letter.shape[:-1])
+        return torch.nn.functional.cross_entropy(
+            of_digit.flatten(0, 1), digits.flatten()
+        ) + torch.nn.functional.cross_entropy(of_letter.flatten(0, 2), places.flatten())
 
     def draw(self, rng: random.Random, part: str, count: int) -> tuple[torch.Tensor, torch.Tensor]:
         indices = [[rng.choice(PARTS[part]) for _ in LETTERS] for _ in range(count)]
@@ -80,7 +90,8 @@ class Reader:
     @torch.no_grad()
     def accuracy(self, rng: random.Random, part: str) -> float:
         pixels, digits = self.draw(rng, part, 256)
-        return float((self.logits(pixels).argmax(-1) == digits).float().mean())
+        read = (self.columns(pixels).mean(1) @ self.digits.T).argmax(-1)
+        return float((read == digits).float().mean())
 
 
 def _moved(pixels: torch.Tensor) -> torch.Tensor:

@@ -198,6 +198,8 @@ class Pace(TrainerCallback):
         self._order.set_epoch(int(state.epoch or 0))
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        if state.global_step >= state.max_steps:
+            control.should_log = True
         if self._anyone_stops(args):
             control.should_save = control.should_training_stop = True
 

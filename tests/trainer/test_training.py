@@ -142,6 +142,12 @@ def test_training_tokens_are_scoring_tokens(undisturbed: Path, setting: Setting)
     assert torch.equal(before["input_ids"], after["input_ids"])
 
 
+def test_a_training_shorter_than_the_logging_interval_says_its_loss_too(setting: Setting) -> None:
+    done = setting.run("short", "--max-steps", "1", "--logging-steps", "10")
+    assert done.returncode == 0, done.stderr
+    assert len(losses(setting.folder / "short")) == 1
+
+
 def test_a_finished_training_is_not_run_again(undisturbed: Path, setting: Setting) -> None:
     stamp = (undisturbed / "model.safetensors").stat().st_mtime_ns
     done = setting.run("undisturbed")
