@@ -17,10 +17,13 @@ class Work:
         self.turns = turns
         self.open = self.most_open = 0
         self.done: list[int] = []
+        self.full = asyncio.Event()
 
     async def __call__(self, item: int) -> None:
         self.open += 1
         self.most_open = max(self.most_open, self.open)
+        if self.open == 5:
+            self.full.set()
         try:
             for _ in range(self.turns):
                 await asyncio.sleep(0)
@@ -102,8 +105,7 @@ async def test_the_first_error_ends_all_work_and_is_raised_as_it_is():
 async def test_cancelling_the_run_cancels_the_work():
     work = Work(turns=10**9)
     task = asyncio.create_task(run_all(range(5), work, 5, asyncio.Event(), 1))
-    while work.open < 5:
-        await asyncio.sleep(0)
+    await work.full.wait()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task

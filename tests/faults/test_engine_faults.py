@@ -1,4 +1,4 @@
-"""bin/annotate with the real engine and the bundled policy: killed at random, it exports what an undisturbed run does."""
+"""bin/annotate with the real engine and the bundled policy, killed at random, exports what an undisturbed run does."""
 
 from __future__ import annotations
 
