@@ -48,12 +48,12 @@ class Document:
 def documents(rng: random.Random) -> Iterator[Document]:
     """Endless documents in the mix the policy was trained on."""
     makers: list[tuple[float, Callable[[random.Random], Document]]] = [
-        (0.18, sum_solution),
-        (0.34, digit_solution),
-        (0.04, sum_text),
-        (0.08, digit_text),
-        (0.20, arithmetic_checks),
-        (0.16, digit_checks),
+        (0.25, sum_solution),
+        (0.25, digit_solution),
+        (0.05, sum_text),
+        (0.05, digit_text),
+        (0.26, arithmetic_checks),
+        (0.14, digit_checks),
     ]
     weights = [weight for weight, _ in makers]
     while True:

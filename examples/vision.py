@@ -48,6 +48,17 @@ def pretrain(
                 f"read right: {seen:.3f} of seen scans, {unseen:.3f} of unseen",
                 flush=True,
             )
+    with torch.no_grad():
+        shrink(model, reader, reader.draw(rng, "pretraining", batch)[0])
+
+
+def shrink(model: InternVLForConditionalGeneration, reader: Reader, pixels: torch.Tensor) -> None:
+    """Bring image tokens to the size of text tokens, without which the text model hardly learns to tell them apart."""
+    features = model.model.get_image_features(pixel_values=pixels).pooler_output
+    factor = features.norm(dim=-1).mean() / reader.size
+    last = model.model.multi_modal_projector.linear_2
+    last.weight.data /= factor
+    last.bias.data /= factor
 
 
 class Reader:

@@ -28,10 +28,8 @@ def reduction_steps(rng: random.Random, expression: str) -> list[str]:
 
 
 def reading_steps(rng: random.Random, formula: str, digits: dict[str, int]) -> list[str]:
-    """Steps that read each letter's digit from the image, put them in the formula and work it."""
-    letters = list(digits)
-    rng.shuffle(letters)
-    steps = [rng.choice(READING_PHRASES).format(letter=name, digit=digits[name]) for name in letters]
+    """Steps that read each letter's digit from the image, left to right, put them in the formula and work it."""
+    steps = [rng.choice(READING_PHRASES).format(letter=name, digit=digit) for name, digit in digits.items()]
     expression = substitute(formula, digits)
     steps.append(rng.choice(SUBSTITUTION_PHRASES).format(rest=expression))
     return steps + reduction_steps(rng, expression)

@@ -27,6 +27,8 @@ __all__ = ["VllmPolicy", "model_digest"]
 
 STEP_TAGS = ("<step>", "</step>", "<answer>", "</answer>")
 """Special tokens of some tokenizers that stay in a completion's text; all others are taken out."""
+ANSWER_END = "</answer>"
+"""Nothing is read behind it, so a completion may stop there."""
 MAX_RESENDS = 3
 """Times a request is sent again after vLLM lost its image between its two caches, which mends itself."""
 
@@ -44,7 +46,9 @@ class VllmPolicy:
         self._step_format: StepFormat = step_format
         self._pictures = PictureCache()
         self._numbers = itertools.count()
-        self._hidden = _hidden_tokens(engine.renderer.tokenizer)
+        self._tokenizer = engine.renderer.tokenizer
+        self._hidden = _hidden_tokens(self._tokenizer)
+        self._end = _token_of(self._tokenizer, ANSWER_END) if step_format == "tags" else None
         self._description: dict[str, str] = {}
 
     @classmethod
@@ -78,7 +82,7 @@ class VllmPolicy:
                 if "abort" in reasons:
                     raise EngineDied("the inference engine is shutting down")
                 if "error" not in reasons:
-                    return self._completions(output, num)
+                    return await asyncio.to_thread(self._completions, output, num)
         except EngineDeadError as error:
             raise EngineDied("the inference engine died") from error
         raise ProblemFailed("the inference engine lost this request's images repeatedly")
@@ -138,11 +142,12 @@ class VllmPolicy:
         )
 
     def _sampling_params(self, num: int, seed: int) -> Any:
+        """Where the end of an answer is a token of its own, vLLM need not look at text while it samples."""
         from vllm import SamplingParams
         from vllm.sampling_params import RequestOutputKind
 
         sampling = self._sampling
-        tags = self._step_format == "tags"
+        by_text = self._step_format == "tags" and self._end is None
         return SamplingParams(
             n=1 if sampling.temperature == 0 else num,
             seed=seed,
@@ -151,23 +156,37 @@ class VllmPolicy:
             top_p=sampling.top_p,
             repetition_penalty=sampling.repetition_penalty,
             max_tokens=min(sampling.max_new_tokens, self._engine.model_config.max_model_len),
-            stop=["</answer>"] if tags else None,
-            include_stop_str_in_output=tags,
+            stop=[ANSWER_END] if by_text else None,
+            stop_token_ids=None if self._end is None else [self._end],
+            include_stop_str_in_output=by_text,
+            detokenize=by_text,
+            output_kind=RequestOutputKind.FINAL_ONLY,
             skip_special_tokens=False,
             spaces_between_special_tokens=False,
-            output_kind=RequestOutputKind.FINAL_ONLY,
         )
 
     def _completions(self, output: Any, num: int) -> list[Completion]:
         completions = [
             Completion(
-                text=self._hidden.sub("", one.text),
+                text=self._hidden.sub("", one.text or self._text(one.token_ids)),
                 num_tokens=len(one.token_ids),
                 truncated=one.finish_reason == "length",
             )
             for one in output.outputs
         ]
         return completions if len(completions) == num else completions * num
+
+    def _text(self, token_ids: Any) -> str:
+        text: str = self._tokenizer.decode(
+            list(token_ids), skip_special_tokens=False, spaces_between_special_tokens=False
+        )
+        return text
+
+
+def _token_of(tokenizer: Any, text: str) -> int | None:
+    """The token that is this text and nothing else, if there is one."""
+    ids = tokenizer.encode(text, add_special_tokens=False)
+    return int(ids[0]) if len(ids) == 1 else None
 
 
 def _hidden_tokens(tokenizer: Any) -> re.Pattern[str]:
