@@ -38,7 +38,7 @@ class Size(msgspec.Struct, frozen=True):
     learning_rate: float
 
 
-DEFAULT = Size(120, 150, 4, 128, 3, 32, 1e-3)
+DEFAULT = Size(70, 100, 4, 96, 4, 32, 1e-3)
 FULL = Size(3000, 250, 8, 160, 4, 64, 1e-3)
 
 
