@@ -39,7 +39,7 @@ class Size(msgspec.Struct, frozen=True):
 
 
 DEFAULT = Size(70, 100, 4, 96, 4, 32, 1e-3)
-FULL = Size(3000, 250, 8, 160, 4, 64, 1e-3)
+FULL = Size(800, 250, 4, 96, 4, 64, 1e-3)
 
 
 class Quickstart:
