@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+import signal
 import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 PYTHON = ROOT / ".venv" / "bin" / "python"
+
+
+PR_SET_PDEATHSIG = 1
+
+
+def die_with_parent() -> None:
+    """Have the kernel end this process when its parent is gone, however it went; Linux only.
+
+    A process that multiprocessing spawns for a command, such as vLLM's engine core, runs the command's file
+    once more under the name "__mp_main__", and calls this there: it would outlive a killed daemon otherwise.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def into_environment() -> None:
