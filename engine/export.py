@@ -17,6 +17,7 @@ import tyro
 from engine import journal
 from engine.config import SearchRule
 from engine.errors import BadInput, ConfigurationError, StoreFailed
+from engine.partial import write_whole
 from engine.records import Problem, ProblemRecord, TrainingRow, process_text
 from engine.selection import Labelled, Selection, Wrong, select
 from engine.store import Store, problem_key
@@ -51,7 +52,7 @@ def export(config: ExportConfig) -> None:
         rows, roots = _all_rows(config, stores, counts)
     if not rows:
         raise BadInput(f"no rows to export from {', '.join(config.stores)}: {_sentence(counts)}")
-    folder = Path(config.out)
+    folder = _made(Path(config.out))
     root = os.path.commonpath(sorted(roots)) if roots else ""
     lines = [_line(row, image_root, root) for row, image_root in rows]
     meta = {
@@ -63,9 +64,9 @@ def export(config: ExportConfig) -> None:
             "length": len(lines),
         }
     }
-    write_file(folder / "train.jsonl", b"".join(lines))
-    write_file(folder / "meta.json", _pretty(meta))
-    write_file(folder / "counts.json", _pretty(dict(sorted(counts.items()))))
+    write_whole(folder / "train.jsonl", b"".join(lines))
+    write_whole(folder / "meta.json", _pretty(meta))
+    write_whole(folder / "counts.json", _pretty(dict(sorted(counts.items()))))
     print(_sentence(counts))
 
 
@@ -165,15 +166,9 @@ def _sentence(counts: Counter[str]) -> str:
     return "\n".join(f"{name}: {count}" for name, count in sorted(counts.items()))
 
 
-def write_file(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all; StoreFailed where the disk refuses."""
-    beside = path.with_name(path.name + ".tmp")
+def _made(folder: Path) -> Path:
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with beside.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
+        folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise StoreFailed(f"{path}: {error.strerror}") from error
+        raise StoreFailed(f"--out {folder}: {error.strerror}") from error
+    return folder

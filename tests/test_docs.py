@@ -113,7 +113,8 @@ def test_flags_anywhere_in_the_documents_exist() -> None:
     ("command", "arguments"), [line for line in command_lines() if line[0] not in WITHOUT_STRUCT], ids=str
 )
 def test_readmes_commands_parse_as_they_stand(command: str, arguments: list[str]) -> None:
-    commands.parse(struct_of(command), arguments, command, PRESETS_OF.get(command))
+    config = commands.parse(struct_of(command), arguments, command, PRESETS_OF.get(command))
+    assert isinstance(config, struct_of(command))
 
 
 def test_the_sample_of_a_config_file_is_read(tmp_path: Path) -> None:
