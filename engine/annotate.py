@@ -11,13 +11,14 @@ from pathlib import Path
 import msgspec
 
 from engine import journal
-from engine.config import AnnotateConfig, EngineOptions, Sampling, SearchRule, parse_shard
+from engine.config import AnnotateConfig, Sampling, SearchRule
 from engine.errors import Drained
 from engine.judge.base import Judge
 from engine.lifecycle import drain_on_signal
+from engine.opening import read_seeds, start_policy
 from engine.policy.base import Policy
 from engine.policy.checkpoint import model_digest
-from engine.problems import SeedSet, read_problems
+from engine.problems import SeedSet
 from engine.progress import Progress, shown
 from engine.records import Problem
 from engine.scheduler import run_all
@@ -28,19 +29,6 @@ from engine.verdicts import StoredVerdicts
 
 StartPolicy = Callable[[AnnotateConfig], Awaitable[Policy]]
 StartJudge = Callable[[AnnotateConfig, Store], Awaitable[Judge]]
-
-
-async def start_policy(config: AnnotateConfig) -> Policy:
-    from engine.policy.vllm_policy import VllmPolicy
-
-    print(f"loading the policy from {config.model}", file=sys.stderr, flush=True)
-    return await VllmPolicy.start(
-        config.model,
-        config.part(EngineOptions),
-        config.part(Sampling),
-        config.prompt_template,
-        config.step_format,
-    )
 
 
 async def start_judge(config: AnnotateConfig, store: Store) -> Judge:
@@ -57,18 +45,9 @@ def annotate(config: AnnotateConfig, policy_of: StartPolicy = start_policy, judg
 async def _annotate(config: AnnotateConfig, policy_of: StartPolicy, judge_of: StartJudge) -> None:
     draining = asyncio.Event()
     with drain_on_signal(draining):
-        seeds = await asyncio.to_thread(_read, config)
+        seeds = await asyncio.to_thread(read_seeds, config)
         async with _parts(config, seeds, policy_of, judge_of) as (store, policy, judge):
             await grow_all(config, seeds, store, policy, judge, draining)
-
-
-def _read(config: AnnotateConfig) -> SeedSet:
-    root = Path(config.image_root) if config.image_root is not None else None
-    seeds = read_problems([Path(path) for path in config.seeds], root, parse_shard(config.shard))
-    for rejected in seeds.rejected:
-        print(f"rejected {rejected.file}:{rejected.line}: {rejected.field}: {rejected.reason}", file=sys.stderr)
-    seeds.require_usable()
-    return seeds
 
 
 @asynccontextmanager

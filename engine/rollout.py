@@ -12,13 +12,14 @@ from pathlib import Path
 
 import msgspec
 
-from engine.config import EngineOptions, RolloutConfig, Sampling, parse_shard
+from engine.config import RolloutConfig, Sampling
 from engine.errors import ConfigurationError, Drained
 from engine.judge.base import Judge
 from engine.lifecycle import drain_on_signal
+from engine.opening import read_seeds, start_policy
 from engine.partial import Partial, Settings, require_same, write_whole
 from engine.policy.base import Completion, Policy, ProblemFailed, Prompt
-from engine.problems import SeedSet, read_problems
+from engine.problems import SeedSet
 from engine.progress import Progress, shown
 from engine.prompts import Solution, StepFormat, parse
 from engine.records import Candidates, Outcome, Problem, ProblemRecord, ProblemState
@@ -46,7 +47,7 @@ async def run(config: RolloutConfig, policy_of: StartPolicy, judge_of: StartJudg
     """Everything of the command but the choice of policy and judge, which tests replace."""
     draining = asyncio.Event()
     with drain_on_signal(draining):
-        seeds = await asyncio.to_thread(_read, config)
+        seeds = await asyncio.to_thread(read_seeds, config)
         settings = await asyncio.to_thread(_settings, config, seeds)
         if _is_finished(config, settings):
             return
@@ -60,33 +61,10 @@ async def run(config: RolloutConfig, policy_of: StartPolicy, judge_of: StartJudg
             done.close()
 
 
-async def start_policy(config: RolloutConfig) -> Policy:
-    from engine.policy.vllm_policy import VllmPolicy
-
-    print(f"loading the policy from {config.model}", file=sys.stderr, flush=True)
-    return await VllmPolicy.start(
-        config.model,
-        config.part(EngineOptions),
-        config.part(Sampling),
-        config.prompt_template,
-        config.step_format,
-    )
-
-
 async def start_judge(config: RolloutConfig) -> Judge:
     from engine.judge.cascade import Cascade
 
     return await Cascade.start(config.math_verify_workers, config.math_verify_seconds)
-
-
-def _read(config: RolloutConfig) -> SeedSet:
-    root = Path(config.image_root) if config.image_root is not None else None
-    seeds = read_problems([Path(path) for path in config.seeds], root, parse_shard(config.shard))
-    for rejected in seeds.rejected:
-        where = f"{rejected.file}:{rejected.line}"
-        print(f"rejected {where}: {rejected.field}: {rejected.reason}", file=sys.stderr)
-    seeds.require_usable()
-    return seeds
 
 
 def _settings(config: RolloutConfig, seeds: SeedSet) -> Settings:

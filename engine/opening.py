@@ -1,0 +1,33 @@
+"""What every command that samples begins with: its seed problems, read and reported, and its policy, loaded."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from engine.config import EngineOptions, PolicyFlags, Sampling, parse_shard
+from engine.policy.base import Policy
+from engine.problems import SeedSet, read_problems
+
+
+def read_seeds(config: PolicyFlags) -> SeedSet:
+    """The problems of this shard; rejected rows are named on stderr. BadInput where none is usable."""
+    root = Path(config.image_root) if config.image_root is not None else None
+    seeds = read_problems([Path(path) for path in config.seeds], root, parse_shard(config.shard))
+    for rejected in seeds.rejected:
+        print(f"rejected {rejected.file}:{rejected.line}: {rejected.field}: {rejected.reason}", file=sys.stderr)
+    seeds.require_usable()
+    return seeds
+
+
+async def start_policy(config: PolicyFlags) -> Policy:
+    from engine.policy.vllm_policy import VllmPolicy
+
+    print(f"loading the policy from {config.model}", file=sys.stderr, flush=True)
+    return await VllmPolicy.start(
+        config.model,
+        config.part(EngineOptions),
+        config.part(Sampling),
+        config.prompt_template,
+        config.step_format,
+    )
