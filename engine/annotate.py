@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 
 from engine import journal
-from engine.config import AnnotateConfig, Sampling, SearchRule
+from engine.config import LATER_RULES, AnnotateConfig, Sampling, SearchRule
 from engine.errors import Drained
 from engine.judge.base import Judge
 from engine.lifecycle import drain_on_signal
@@ -57,7 +57,7 @@ async def _parts(
     """Open the store first, so that a store held or made otherwise is known before a model is loaded."""
     store = Store.open(Path(config.store))
     try:
-        store.bind(await asyncio.to_thread(fingerprint, config, seeds))
+        store.bind(await asyncio.to_thread(fingerprint, config, seeds), later_defaults())
         policy = await policy_of(config)
         try:
             judge = await judge_of(config, store)
@@ -83,6 +83,11 @@ def fingerprint(config: AnnotateConfig, seeds: SeedSet) -> dict[str, str]:
         "seeds": seeds.fingerprint(),
     }
     return {name: str(value) for name, value in named.items()}
+
+
+def later_defaults() -> dict[str, str]:
+    """What a store that does not name a later rule was made under."""
+    return {name: str(getattr(SearchRule(), name)) for name in LATER_RULES}
 
 
 async def grow_all(

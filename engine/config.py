@@ -21,6 +21,14 @@ class SearchRule(msgspec.Struct, frozen=True, kw_only=True):
     length_scale: float = 2000.0
     c_puct: float = 0.125
     search_extreme_roots: bool = False
+    first_part: int = 0
+    value_rollouts: int = 0
+    confirm_zero: int = 0
+    reuse_rollouts: bool = False
+
+
+LATER_RULES = ("first_part", "value_rollouts", "confirm_zero", "reuse_rollouts")
+"""Rules that stores of the first versions do not name; they stand for the defaults there."""
 
 
 class Sampling(msgspec.Struct, frozen=True, kw_only=True):
@@ -137,9 +145,28 @@ class AnnotateConfig(PolicyFlags, frozen=True, kw_only=True, forbid_unknown_fiel
     """Weight of exploration in the selection score."""
     search_extreme_roots: bool = False
     """Also search problems whose first estimate found every rollout wrong."""
+    first_part: int = 0
+    """Draw an estimate in parts: this many rollouts first, then as many again as there are, up to --num-rollouts. One
+    right rollout settles MC > 0; MC = 0 is drawn to the end only where a search ends. 0: all at once."""
+    value_rollouts: int = 0
+    """With --first-part, rollouts that a state with MC > 0 takes at least, for a sharper value; rounded up to parts."""
+    confirm_zero: int = 0
+    """Rollouts drawn again where a search would end at MC = 0; only if none of them is right is it an error."""
+    reuse_rollouts: bool = False
+    """Count a rollout, too, for every later state that it passes through; needs --prompt-template prefill."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        for name in ("first_part", "value_rollouts"):
+            if getattr(self, name) > self.num_rollouts:
+                raise UsageError(
+                    f"--{name.replace('_', '-')} {getattr(self, name)}: must be at most --num-rollouts "
+                    f"{self.num_rollouts}"
+                )
+        if self.value_rollouts and not self.first_part:
+            raise UsageError(f"--value-rollouts {self.value_rollouts}: needs --first-part")
+        if self.reuse_rollouts and self.prompt_template != "prefill":
+            raise UsageError(f"--reuse-rollouts: needs --prompt-template prefill, not {self.prompt_template}")
         if self.num_rollouts > self.rollout_budget:
             raise UsageError(
                 f"--rollout-budget {self.rollout_budget}: must hold one estimate of --num-rollouts {self.num_rollouts}"
@@ -159,6 +186,9 @@ _LEAST = {
     "num_rollouts": 1,
     "num_candidates": 1,
     "max_searches": 0,
+    "first_part": 0,
+    "value_rollouts": 0,
+    "confirm_zero": 0,
     "rollout_budget": 1,
     "temperature": 0,
     "top_k": 0,

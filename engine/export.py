@@ -15,7 +15,7 @@ import msgspec
 import tyro
 
 from engine import journal
-from engine.config import SearchRule
+from engine.config import LATER_RULES, SearchRule
 from engine.errors import BadInput, ConfigurationError, StoreFailed
 from engine.partial import write_whole
 from engine.records import Problem, ProblemRecord, TrainingRow, process_text
@@ -119,8 +119,9 @@ def problem_rows(config: ExportConfig, store: Store, record: ProblemRecord, coun
 def stored_rule(store: Store) -> SearchRule:
     """The search rule that a store was made under."""
     fingerprint = store.fingerprint()
+    names = [name for name in SearchRule.__struct_fields__ if name in fingerprint or name not in LATER_RULES]
     try:
-        values = {name: msgspec.json.decode(fingerprint[name].lower()) for name in SearchRule.__struct_fields__}
+        values = {name: msgspec.json.decode(fingerprint[name].lower()) for name in names}
         return msgspec.convert(values, SearchRule)
     except (KeyError, msgspec.MsgspecError) as error:
         raise ConfigurationError(f"the store does not say by which search rule it was made: {error}") from error

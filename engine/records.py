@@ -1,7 +1,8 @@
 """What is written and passed on: problems, rollouts, verdicts, estimates, training rows.
 
 A *solution* is a list of steps, the last one holding the final answer. A *state* is a question plus a prefix
-of steps. A *rollout* from a state completes it. An *estimate* is one tree node: a state and its rollouts.
+of steps. A *rollout* from a state completes it. An *estimate* is a state and rollouts drawn from it; those of one state
+are one tree node.
 """
 
 from __future__ import annotations
@@ -87,7 +88,10 @@ class Origin(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Estimate(msgspec.Struct, frozen=True):
-    """One tree node, numbered from 0 in the order of the tree's growth; the root has no origin."""
+    """Rollouts of one state, numbered from 0 in the order of the tree's growth; those of the root have no origin.
+
+    A tree made in parts (SearchRule.first_part, confirm_zero) has several estimates of one state.
+    """
 
     number: int
     origin: Origin | None

@@ -76,7 +76,7 @@ class Search:
         prefix = journal.prefix_of(self.store, problem.id, want.origin)
         seed = derive_seed(self.run_seed, problem.id, want.number)
         prompt = Prompt(problem, prefix, image_digests)
-        completions = await self.policy.sample(prompt, self.rule.num_rollouts, seed)
+        completions = await self.policy.sample(prompt, want.num, seed)
         rollouts = await asyncio.gather(*(self._rollout(problem, completion) for completion in completions))
         return Estimate(want.number, want.origin, prefix, seed, tuple(rollouts))
 
@@ -99,7 +99,7 @@ def _counted(record: ProblemRecord, estimate: Estimate) -> ProblemRecord:
         num_estimates=record.num_estimates + 1,
         num_rollouts=record.num_rollouts + len(estimate.rollouts),
         num_tokens=record.num_tokens + sum(rollout.num_tokens for rollout in estimate.rollouts),
-        root=estimate.counts if estimate.number == 0 else record.root,
+        root=record.root + estimate.counts if estimate.origin is None else record.root,
     )
 
 

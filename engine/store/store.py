@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TypeAlias
@@ -156,14 +156,18 @@ class Store:
         value = self.get("meta", FINGERPRINT_KEY)
         return {} if value is None else unpack(value, Fingerprint).values
 
-    def bind(self, fingerprint: dict[str, str]) -> None:
-        """Bind a new store to settings; ConfigurationError where it is bound to others, naming each."""
+    def bind(self, fingerprint: dict[str, str], unnamed: Mapping[str, str] | None = None) -> None:
+        """Bind a new store to settings; ConfigurationError where it is bound to others, naming each.
+
+        unnamed are the values that a store stands for where it does not name that setting.
+        """
         stored = self.fingerprint()
         if not stored:
             future: concurrent.futures.Future[None] = concurrent.futures.Future()
             self._submit([Write("meta", FINGERPRINT_KEY, pack(Fingerprint(fingerprint)))], future)
             future.result()
             return
+        stored = {**(unnamed or {}), **stored}
         names = sorted(stored.keys() | fingerprint.keys())
         differing = [name for name in names if stored.get(name) != fingerprint.get(name)]
         if differing:

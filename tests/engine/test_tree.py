@@ -33,12 +33,12 @@ def estimate(number: int, rollouts: list[Rollout], origin: Origin | None = None,
 def test_a_worked_example_finds_the_first_wrong_step_by_halving():
     """A wrong rollout of four steps: the state after two is right, after three wrong, so the third is wrong."""
     tree = Tree.new(RULE)
-    assert next_want(tree) == Want(0, None)
+    assert next_want(tree) == Want(0, None, 4)
     root = [right("a", "b", "c", "7"), wrong("a", "b", "x", "8"), right("a", "7"), right("b", "7")]
     tree = apply(tree, estimate(0, root))
-    assert next_want(tree) == Want(1, Origin(0, 1, 2))
+    assert next_want(tree) == Want(1, Origin(0, 1, 2), 4)
     tree = apply(tree, estimate(1, [right("c", "7")] * 4, Origin(0, 1, 2), ("a", "b")))
-    assert next_want(tree) == Want(2, Origin(0, 1, 3))
+    assert next_want(tree) == Want(2, Origin(0, 1, 3), 4)
     tree = apply(tree, estimate(2, [wrong("8")] * 4, Origin(0, 1, 3), ("a", "b", "x")))
     assert tree.errors == [(0, 1, 2)]
     assert tree.nodes[0].visits == 1
@@ -90,7 +90,7 @@ def test_extreme_roots_stop_at_once(rollouts: list[Rollout], reason: str):
 def test_a_flag_goes_on_from_a_root_where_all_was_wrong():
     rule = SearchRule(num_rollouts=2, max_searches=5, rollout_budget=100, search_extreme_roots=True)
     tree = apply(Tree.new(rule), estimate(0, [wrong("a", "b", "8"), wrong("a", "c", "9")]))
-    assert next_want(tree) == Want(1, Origin(0, 0, 1))
+    assert next_want(tree) == Want(1, Origin(0, 0, 1), 2)
 
 
 def test_odd_outcomes_are_never_candidates():
@@ -160,7 +160,7 @@ def test_replaying_any_beginning_gives_the_live_tree(rule: SearchRule, name: str
     half = estimates[: int(cut * len(estimates))]
     resumed = replay(rule, half)
     for estimate in estimates[len(half) :]:
-        assert next_want(resumed) == Want(estimate.number, estimate.origin)
+        assert next_want(resumed) == Want(estimate.number, estimate.origin, rule.num_rollouts)
         resumed = apply(resumed, estimate)
     assert resumed == tree
 

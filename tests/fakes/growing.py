@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable
+import random
+from typing import Protocol
 
 from engine.config import SearchRule
 from engine.policy.base import Prompt
@@ -13,15 +13,20 @@ from engine.seeds import derive_seed
 from engine.tree import Tree, apply, next_want
 from tests.fakes.policy import ScriptedPolicy
 
-Roll = Callable[[tuple[str, ...], int], tuple[Rollout, ...]]
+
+class Roll(Protocol):
+    """Rollouts from a prefix for the estimate of a number; as many as usual unless num says otherwise."""
+
+    def __call__(self, prefix: tuple[str, ...], number: int, num: int | None = None) -> tuple[Rollout, ...]: ...
 
 
-def recorded_rollouts(problem: Problem, policy: ScriptedPolicy, num: int) -> Roll:
-    """Rollouts from a prefix for the estimate of a number, always the same ones."""
+def recorded_rollouts(problem: Problem, policy: ScriptedPolicy, usual: int) -> Roll:
+    """Rollouts that are always the same ones."""
 
-    def roll(prefix: tuple[str, ...], number: int) -> tuple[Rollout, ...]:
+    def roll(prefix: tuple[str, ...], number: int, num: int | None = None) -> tuple[Rollout, ...]:
         seed = derive_seed(0, problem.id, number)
-        completions = asyncio.run(policy.sample(Prompt(problem, prefix), num, seed))
+        num = usual if num is None else num
+        completions = [policy.completion(Prompt(problem, prefix), random.Random(seed + at)) for at in range(num)]
         return tuple(rollout(problem, completion.text, completion.truncated) for completion in completions)
 
     return roll
@@ -41,7 +46,7 @@ def grow(rule: SearchRule, roll: Roll) -> tuple[Tree, list[Estimate]]:
     estimates: list[Estimate] = []
     while (want := next_want(tree)) is not None:
         prefix = prefix_of(estimates, want.origin)
-        estimates.append(Estimate(want.number, want.origin, prefix, 0, roll(prefix, want.number)))
+        estimates.append(Estimate(want.number, want.origin, prefix, 0, roll(prefix, want.number, want.num)))
         tree = apply(tree, estimates[-1])
     return tree, estimates
 

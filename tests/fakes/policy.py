@@ -23,11 +23,16 @@ class ScriptedPolicy:
     """
 
     def __init__(
-        self, slip_rate: float = 0.15, odd_rate: float = 0.02, pause: Callable[[], Awaitable[None]] = at_once
+        self,
+        slip_rate: float = 0.15,
+        odd_rate: float = 0.02,
+        pause: Callable[[], Awaitable[None]] = at_once,
+        max_words: int = 3,
     ) -> None:
         self.slip_rate = slip_rate
         self.odd_rate = odd_rate
         self.pause = pause
+        self.max_words = max_words
         self.num_requests = 0
 
     async def sample(self, prompt: Prompt, num: int, seed: int) -> list[Completion]:
@@ -49,5 +54,5 @@ class ScriptedPolicy:
         return Completion(text, 4 * len(own) + 2)
 
     def step(self, at: int, rng: random.Random) -> str:
-        words = " ".join(rng.choices(("so", "then", "hence"), k=rng.randint(1, 3)))
+        words = " ".join(rng.choices(("so", "then", "hence"), k=rng.randint(1, self.max_words)))
         return f"{at} {words}" + (f" {SLIP}" if rng.random() < self.slip_rate else "")

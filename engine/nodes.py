@@ -1,0 +1,153 @@
+"""What a tree is made of: states with their counts, the wrong rollouts waiting in them, and a search under way."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from typing import Literal, NamedTuple
+
+from engine.config import SearchRule
+from engine.records import Estimate, Origin
+
+Reason = Literal[
+    "too hard", "too easy", "nothing judged", "max searches", "rollout budget", "no incorrect rollout left"
+]
+"""Why a tree stopped growing; "too hard" and "too easy" are MC(root) = 0 and 1."""
+
+ROOT_DIGEST = b""
+DIGEST_BYTES = 8
+
+
+class Want(NamedTuple):
+    """The next estimate: its number, where its prefix is cut from (the root has no origin), and how many rollouts."""
+
+    number: int
+    origin: Origin | None
+    num: int
+
+
+class Candidate(NamedTuple):
+    """An incorrect rollout not selected yet; digests[i] stands for the state after its step i + 1."""
+
+    num_words: int
+    estimate: int
+    rollout: int
+    digests: tuple[bytes, ...]
+
+
+class FirstError(NamedTuple):
+    """A finished search: in this rollout of this estimate, step index (counted without the prefix) is wrong
+    and every step before it is right."""
+
+    estimate: int
+    rollout: int
+    step: int
+
+
+@dataclass(slots=True)
+class Node:
+    """One state and its rollouts. candidates are in the order of selection, the best last.
+
+    num counts the rollouts that were asked for here and those of earlier states that are reused. pending are the
+    incorrect rollouts of a state that none has saved yet; errors the first errors that rest on its MC being 0.
+    """
+
+    digest: bytes
+    origin: Origin | None
+    correct: int = 0
+    judged: int = 0
+    num: int = 0
+    visits: int = 0
+    candidates: list[Candidate] = field(default_factory=list)
+    pending: tuple[Candidate, ...] = ()
+    errors: tuple[FirstError, ...] = ()
+
+    @property
+    def value(self) -> float:
+        """MC(s); only asked where something was judged."""
+        return self.correct / self.judged
+
+
+@dataclass(slots=True)
+class Search:
+    """A binary search under way: step low of the rollout is known right (0: none), step high known wrong.
+
+    highs are all steps it took for wrong, the latest last: where a further draw saves that state, the one before
+    it is high again. node is the index of the state that the rollout was selected at.
+    """
+
+    node: int
+    candidate: Candidate
+    low: int
+    highs: list[int]
+
+    @property
+    def estimate(self) -> int:
+        return self.candidate.estimate
+
+    @property
+    def high(self) -> int:
+        return self.highs[-1]
+
+    @property
+    def middle(self) -> int:
+        return (self.low + self.high) // 2
+
+    @property
+    def is_over(self) -> bool:
+        return self.high - self.low <= 1
+
+
+@dataclass(slots=True)
+class Tree:
+    """All that the next decision needs; texts stay in the store. nodes are in the order of their discovery.
+
+    passing, kept where rollouts are reused, counts (correct, judged) of the rollouts that went through a state
+    which is no node yet.
+    """
+
+    rule: SearchRule
+    nodes: list[Node] = field(default_factory=list)
+    node_of: dict[bytes, int] = field(default_factory=dict)
+    seen: set[bytes] = field(default_factory=set)
+    passing: dict[bytes, tuple[int, int]] = field(default_factory=dict)
+    errors: list[FirstError] = field(default_factory=list)
+    search: Search | None = None
+    num_searches: int = 0
+    num_estimates: int = 0
+    num_rollouts: int = 0
+    want: Want | None = None
+    reason: Reason | None = None
+
+    @classmethod
+    def new(cls, rule: SearchRule) -> Tree:
+        return cls(rule, want=Want(0, None, rule.first_part or rule.num_rollouts))
+
+    def node(self, digest: bytes) -> Node | None:
+        """The state of a digest, where it is known."""
+        index = self.node_of.get(digest)
+        return None if index is None else self.nodes[index]
+
+
+def state_digests(start: bytes, steps: Sequence[str]) -> tuple[bytes, ...]:
+    """A digest for the state after each step, chained from the digest of the state they start in."""
+    digests = []
+    for step in steps:
+        start = blake2b(start + b"\0" + step.encode(errors="surrogatepass"), digest_size=DIGEST_BYTES).digest()
+        digests.append(start)
+    return tuple(digests)
+
+
+def incorrect_rollouts(start: bytes, estimate: Estimate) -> list[Candidate]:
+    """Each incorrect rollout of an estimate as a candidate, in the order of sampling."""
+    return [
+        Candidate(
+            num_words=sum(len(step.split()) for step in rollout.steps),
+            estimate=estimate.number,
+            rollout=index,
+            digests=state_digests(start, rollout.steps),
+        )
+        for index, rollout in enumerate(estimate.rollouts)
+        if rollout.outcome == "incorrect"
+    ]
