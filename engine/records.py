@@ -123,13 +123,19 @@ class ProblemRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TrainingRow(msgspec.Struct, frozen=True, kw_only=True):
-    """One solution with a label a step in [0, 1]; None masks a step out of the loss."""
+    """One solution with a label a step in [0, 1]; None masks a step out of the loss.
+
+    counts, where known, one a step: (correct, judged) of the rollouts that estimated this very step, None where
+    none did. weight: how much the row counts for in the loss.
+    """
 
     id: str
     question: str
     steps: tuple[str, ...]
     labels: tuple[float | None, ...]
     images: tuple[str, ...] = ()
+    counts: tuple[tuple[int, int] | None, ...] = ()
+    weight: float = 1.0
 
 
 class Candidates(msgspec.Struct, frozen=True, kw_only=True):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from zlib import crc32
 
 import msgspec
@@ -14,7 +13,8 @@ from torch.utils.data import Dataset, Sampler
 
 from engine.records import TrainingRow
 from trainer.encoding import Encoded, Encoder, Item, Unusable, length
-from trainer.prm import MASKED
+from trainer.rows import Part
+from trainer.targets import LossRule, pairs, problem_of, problem_weights
 
 MAX_KEPT_BYTES = 2**31
 """Image features past this much memory are made again whenever their row is due."""
@@ -26,7 +26,7 @@ BATCHES_A_POOL = 32
 class EncodedRows(Dataset[Encoded]):
     """Rows as model inputs; num_dropped counts by reason what could not become any.
 
-    labels of a row stand in the key "labels", (steps,), MASKED where there is none.
+    The targets of a row stand in the key "labels", (steps, 2): the weights of Yes and of No.
     """
 
     def __init__(
@@ -34,53 +34,66 @@ class EncodedRows(Dataset[Encoded]):
         rows: Sequence[TrainingRow],
         encoder: Encoder,
         check: Callable[[], None],
+        rule: LossRule | None = None,
         images_in_every_batch: bool = False,
+        weigh_problems: bool = False,
     ) -> None:
         """check is called now and then, and may raise to end the work.
 
-        images_in_every_batch, where any row has images: a batch of text gets one such row more, its labels
-        MASKED. Several processes need it: all must have gradients for the same weights in every pass.
+        images_in_every_batch, where any row has images: a batch of text gets one such row more, its targets 0.
+        Several processes need it: all must have gradients for the same weights in every pass.
         """
-        self.rows: list[TrainingRow] = []
         self.lengths: list[int] = []
         self.num_dropped: Counter[str] = Counter()
         self._encoder = encoder
+        self._rule = rule or LossRule()
         self._kept: list[Encoded | None] = []
+        places: list[int] = []
         room = MAX_KEPT_BYTES
         for start in range(0, len(rows), ROWS_A_STRIDE):
             check()
             part = rows[start : start + ROWS_A_STRIDE]
-            for row, encoded in zip(part, encoder.encode_many(list(map(_item, part))), strict=True):
+            for at, encoded in enumerate(encoder.encode_many(list(map(_item, part)))):
                 if isinstance(encoded, Unusable):
                     self.num_dropped[encoded.kind] += 1
                     continue
+                encoded["labels"] = self._targets(part[at])
                 room -= _num_bytes(encoded)
-                self.rows.append(row)
+                places.append(start + at)
                 self.lengths.append(length(encoded))
                 self._kept.append(encoded if room >= 0 else None)
+        self.rows = Part(rows, places)
+        self._weights = problem_weights(map(problem_of, self.rows)) if weigh_problems else None
         self._stand_in = self._shortest_with_images() if images_in_every_batch else None
 
     def __len__(self) -> int:
         return len(self.rows)
 
     def __getitem__(self, at: int) -> Encoded:
-        encoded = self._kept[at] or self._encoder.encode(_item(self.rows[at]))
-        labels = [MASKED if label is None else label for label in self.rows[at].labels]
-        return {**encoded, "labels": torch.tensor(labels)}
+        encoded = self._kept[at]
+        if encoded is None:
+            row = self.rows[at]
+            encoded = {**self._encoder.encode(_item(row)), "labels": self._targets(row)}
+        weight = self._weights[at] if self._weights else 1.0
+        return {**encoded, "labels": encoded["labels"] * weight}
 
     def collate(self, rows: list[Encoded]) -> Encoded:
-        """A batch with "labels" (steps of all rows), in the order of the <prm> in it."""
+        """A batch with "labels" (steps of all rows, 2), in the order of the <prm> in it."""
         if self._stand_in and not any(row.keys() >= self._stand_in.keys() for row in rows):
-            rows = [*rows, dict(self._stand_in)]
-        labels = torch.cat([row.pop("labels") for row in rows])
-        return {**self._encoder.collate(rows), "labels": labels}
+            rows = [*rows, self._stand_in]
+        labels = torch.cat([row["labels"] for row in rows])
+        inputs = [{key: value for key, value in row.items() if key != "labels"} for row in rows]
+        return {**self._encoder.collate(inputs), "labels": labels}
+
+    def _targets(self, row: TrainingRow) -> torch.Tensor:
+        return torch.tensor(pairs(row, self._rule))
 
     def _shortest_with_images(self) -> Encoded | None:
         having = [at for at, row in enumerate(self.rows) if row.images]
         if not having:
             return None
         row = self[min(having, key=self.lengths.__getitem__)]
-        return {**row, "labels": torch.full_like(row["labels"], MASKED)}
+        return {**row, "labels": torch.zeros_like(row["labels"])}
 
 
 class LengthGrouped(Sampler[int]):
@@ -113,15 +126,16 @@ class LengthGrouped(Sampler[int]):
         return iter([at for batch in [*batches, rest] for at in batch])
 
 
-def hold_out(rows: Sequence[TrainingRow], fraction: float, seed: int) -> tuple[list[TrainingRow], list[TrainingRow]]:
+def hold_out(rows: Sequence[TrainingRow], fraction: float, seed: int) -> tuple[Part, Part]:
     """Rows to train on and rows held out, all rows of one question on the same side."""
-    kept: list[TrainingRow] = []
-    held: list[TrainingRow] = []
-    for row in rows:
-        names = [Path(image).name for image in row.images]
-        place = crc32(msgspec.json.encode([seed, row.question, names])) / 2**32
-        (held if place < fraction else kept).append(row)
-    return kept, held
+    if not fraction:
+        return Part(rows, range(len(rows))), Part(rows, [])
+    kept: list[int] = []
+    held: list[int] = []
+    for at, row in enumerate(rows):
+        place = crc32(msgspec.json.encode([seed, *problem_of(row)])) / 2**32
+        (held if place < fraction else kept).append(at)
+    return Part(rows, kept), Part(rows, held)
 
 
 def _item(row: TrainingRow) -> Item:

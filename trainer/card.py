@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
@@ -89,7 +90,7 @@ def draw_loss(folder: Path, log: list[dict[str, float]]) -> None:
     pyplot.close(figure)
 
 
-def labels_of(rows: list[TrainingRow]) -> list[float]:
+def labels_of(rows: Iterable[TrainingRow]) -> list[float]:
     return [label for row in rows for label in row.labels if label is not None]
 
 

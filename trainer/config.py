@@ -7,8 +7,7 @@ from typing import Literal
 import msgspec
 
 from engine.errors import UsageError
-
-Target = Literal["soft", "hard"]
+from trainer.targets import LossRule, Target
 
 
 class TrainConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -24,7 +23,16 @@ class TrainConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     out: str
     """Folder the PRM is written to; checkpoints lie in it while the training lasts."""
     loss: Target = "soft"
-    """"soft": cross-entropy against the label itself; "hard": against [label > 0]."""
+    """"soft": cross-entropy against the label itself; "hard": against [label > 0]; "counts": the binomial likelihood
+    of the rows' counts, under which a step weighs as much as it was judged."""
+    mask_after_error: bool = False
+    """Leave the steps behind the first one whose label is 0 out of the loss."""
+    mask_unestimated: bool = False
+    """Leave the steps out that no rollouts estimated themselves, by the rows' counts."""
+    positive_weight: float = 1.0
+    """How much more than a wrong step a right one weighs in the loss."""
+    weigh_by: Literal["row", "problem"] = "row"
+    """"problem": all rows of one problem together weigh as much as those of any other."""
     epochs: float = 1.0
     """Passes over the rows."""
     max_steps: int | None = None
@@ -69,12 +77,21 @@ class TrainConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
             value = getattr(self, name)
             if value is not None and value < least:
                 raise UsageError(f"--{name.replace('_', '-')} {value}: must be at least {least}")
-        for name in ("epochs", "learning_rate"):
+        for name in ("epochs", "learning_rate", "positive_weight"):
             if getattr(self, name) <= 0:
                 raise UsageError(f"--{name.replace('_', '-')} {getattr(self, name)}: must be above 0")
         for name in ("warmup_ratio", "held_out_fraction"):
             if not 0 <= getattr(self, name) < 1:
                 raise UsageError(f"--{name.replace('_', '-')} {getattr(self, name)}: must be in [0, 1)")
+
+    @property
+    def loss_rule(self) -> LossRule:
+        return LossRule(
+            kind=self.loss,
+            mask_after_error=self.mask_after_error,
+            mask_unestimated=self.mask_unestimated,
+            positive_weight=self.positive_weight,
+        )
 
 
 _LEAST = {

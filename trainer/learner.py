@@ -28,7 +28,7 @@ from engine.errors import ConfigurationError, UsageError
 from trainer.batches import EncodedRows, LengthGrouped
 from trainer.config import TrainConfig
 from trainer.encoding import Encoded, Encoder
-from trainer.prm import MASKED, step_logits, step_loss
+from trainer.prm import step_logits, step_loss
 from trainer.record import Record
 from trainer.stop import StopRequest
 
@@ -108,7 +108,7 @@ def deepspeed_config(name: str) -> dict[str, Any]:
 
 
 class Learner(Trainer):
-    """Trains on EncodedRows; the loss is the mean over the labelled steps of the whole batch."""
+    """Trains on EncodedRows; the loss is the mean over all weights of the whole batch's targets."""
 
     def __init__(
         self,
@@ -128,7 +128,6 @@ class Learner(Trainer):
         self.model_accepts_loss_kwargs = True
         self.order = LengthGrouped(rows.lengths, args.train_batch_size * args.world_size, args.seed)
         self._tokens = encoder.tokens
-        self._target = config.loss
         self._head = model.get_output_embeddings()
         self.remove_callback(PrinterCallback)
 
@@ -139,33 +138,33 @@ class Learner(Trainer):
         return_outputs: bool = False,
         num_items_in_batch: torch.Tensor | int | None = None,
     ) -> torch.Tensor:
-        """num_items_in_batch counts the labelled steps of the whole batch, over all devices."""
+        """num_items_in_batch is the sum of the whole batch's targets, over all devices."""
         assert num_items_in_batch is not None
         return self._summed(model, inputs) / num_items_in_batch * self.args.world_size
 
     def get_batch_samples(
         self, epoch_iterator: Iterator[Encoded], num_batches: int, device: torch.device
     ) -> tuple[list[Encoded], torch.Tensor]:
-        """The passes of one optimizer step, and their labelled steps over all devices.
+        """The passes of one optimizer step, and the sum of their targets over all devices.
 
         The Trainer's own count leaves out the first label, which a language model has no prediction for.
         """
         passes = list(islice(epoch_iterator, num_batches))
-        count = sum((batch["labels"] != MASKED).sum() for batch in passes)
-        return passes, self.accelerator.gather(torch.as_tensor(count, device=device)).sum()
+        weight = sum(batch["labels"].sum() for batch in passes)
+        return passes, self.accelerator.gather(torch.as_tensor(weight, device=device)).sum()
 
     def held_out_loss(self, rows: EncodedRows, batch_size: int) -> float:
-        """Mean over all labelled steps of rows; every process goes through all of them."""
+        """Mean over all targets of rows; every process goes through all of them."""
         self.model.eval()
         total = torch.zeros((), device=self.args.device)
-        num_labels = 0
+        weight = 0.0
         order = sorted(range(len(rows)), key=rows.lengths.__getitem__)
         with torch.no_grad():
             for start in range(0, len(order), batch_size):
                 batch = rows.collate([rows[at] for at in order[start : start + batch_size]])
-                num_labels += int((batch["labels"] != MASKED).sum())
+                weight += float(batch["labels"].sum())
                 total += self._summed(self.model_wrapped, self._prepare_inputs(batch))
-        return float(total) / num_labels
+        return float(total) / weight
 
     def floating_point_ops(self, inputs: Encoded) -> int:
         """Not counted: walking over all parameters costs a small model more than its step."""
@@ -183,7 +182,7 @@ class Learner(Trainer):
     def _summed(self, model: Any, inputs: Encoded) -> torch.Tensor:
         batch = {key: value for key, value in inputs.items() if key != "labels"}
         logits = step_logits(model, self._head, batch, self._tokens)
-        return step_loss(logits, inputs["labels"], self._target)
+        return step_loss(logits, inputs["labels"])
 
 
 class Pace(TrainerCallback):

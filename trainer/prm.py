@@ -1,6 +1,6 @@
 """The PRM: a policy's own network, read at each <prm> through the logits of "Yes" and "No".
 
-The score of a step is softmax over these two; the loss is cross-entropy against [v, 1 - v].
+The score of a step is softmax over these two; the loss is cross-entropy against the pairs of trainer.targets.
 """
 
 from __future__ import annotations
@@ -19,11 +19,7 @@ from transformers.integrations import is_deepspeed_zero3_enabled
 from transformers.utils import is_flash_attn_2_available, logging
 
 from engine.errors import ConfigurationError
-from trainer.config import Target
 from trainer.encoding import Encoded, Encoder, ScoreTokens
-
-MASKED = -100.0
-"""Stands for the label of a step that is left out of the loss."""
 
 VISION_TOWERS = {"vision_tower", "vision_model", "visual", "vision_encoder"}
 PROJECTORS = {"merger", "deepstack_merger_list"}
@@ -115,14 +111,9 @@ def _only(head: nn.Linear, at: torch.Tensor, rows: torch.Tensor) -> Iterator[Non
         del head.forward
 
 
-def step_loss(logits: torch.Tensor, labels: torch.Tensor, target: Target) -> torch.Tensor:
-    """Cross-entropy of (steps, 2) logits against (steps,) labels in [0, 1], summed over those not MASKED."""
-    known = labels != MASKED
-    values = labels.clamp(min=0)
-    if target == "hard":
-        values = (values > 0).to(labels.dtype)
-    yes, no = logits.float().log_softmax(dim=-1).unbind(dim=-1)
-    return -torch.where(known, values * yes + (1 - values) * no, 0.0).sum()
+def step_loss(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """Sum of -(yes log p + no log(1 - p)) over (steps, 2) logits and (steps, 2) targets of trainer.targets."""
+    return -(targets * logits.float().log_softmax(dim=-1)).sum()
 
 
 def step_scores(logits: torch.Tensor) -> torch.Tensor:

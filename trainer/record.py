@@ -42,9 +42,10 @@ class Record:
         """Write down what this training is. ConfigurationError where the folder holds another one."""
         if self._config.exists():
             earlier = json.loads(self._config.read_text())["identity"]
-            different = [name for name in identity if identity[name] != earlier.get(name)]
+            there = {**_defaults(), **earlier}
+            different = [name for name in identity if identity[name] != there.get(name)]
             if different:
-                values = ", ".join(f"{name} {earlier.get(name)!r} there, {identity[name]!r} here" for name in different)
+                values = ", ".join(f"{name} {there.get(name)!r} there, {identity[name]!r} here" for name in different)
                 raise ConfigurationError(f"--out {self.folder}: holds another training: {values}")
         self.folder.mkdir(parents=True, exist_ok=True)
         _write(self._config, {"identity": identity, "config": msgspec.to_builtins(config)})
@@ -77,6 +78,11 @@ def identity(config: TrainConfig, rows_digest: str, num_processes: int) -> dict[
     flags = {name: value for name, value in msgspec.to_builtins(config).items() if name not in WITHOUT_EFFECT}
     model = _model_digest(Path(config.model))
     return {**flags, "rows_sha256": rows_digest, "model_sha256": model, "num_processes": num_processes}
+
+
+def _defaults() -> dict[str, Any]:
+    """What a training that was started before a flag existed was under."""
+    return {field.name: field.default for field in msgspec.structs.fields(TrainConfig)}
 
 
 def _model_digest(folder: Path) -> str:

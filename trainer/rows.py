@@ -1,25 +1,27 @@
 """Every training row is checked before a model loads; a bad one is counted with its reason, never repaired.
 
-Rows are MM-PRM's JSONL. A file of rows stands for itself, its images relative to its own folder; an InternVL
-meta file {name: {"root", "annotation", "data_augment", "repeat_time", "length"}} names several, with paths
-relative to the meta file's folder.
+A file of rows stands for itself, its images relative to its own folder; an InternVL meta file {name: {"root",
+"annotation", "data_augment", "repeat_time", "length"}} names several, with paths relative to the meta file's
+folder. The layouts of a line are those of trainer.layouts. Rows stay on disk: what is kept is where they stand.
 """
 
 from __future__ import annotations
 
 import hashlib
+from array import array
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import msgspec
 
 from engine.errors import BadInput
-from engine.records import PRM_TOKEN, TrainingRow, parse_process_text
+from engine.records import TrainingRow
+from trainer.layouts import Broken, parse
+from trainer.targets import LossRule, pairs
 
 MAX_REASONS_KEPT = 5
-IMAGE_PLACEHOLDER = "<image>\n"
-"""What InternVL's own rows begin with, once an image; the chat template decides here."""
+NO_STEP_LEFT = "no step is left for the loss to be taken at"
 
 
 class Source(msgspec.Struct, frozen=True):
@@ -30,47 +32,138 @@ class Source(msgspec.Struct, frozen=True):
     repeat_time: float = 1
 
 
+class StoredRows(Sequence[TrainingRow]):
+    """Rows where they stand on disk, each read when it is asked for."""
+
+    def __init__(self) -> None:
+        self.sources: list[Source] = []
+        self._source = array("I")
+        self._offset = array("Q")
+        self._variant = array("H")
+
+    def __len__(self) -> int:
+        return len(self._offset)
+
+    @overload
+    def __getitem__(self, at: int) -> TrainingRow: ...
+    @overload
+    def __getitem__(self, at: slice) -> list[TrainingRow]: ...
+    def __getitem__(self, at: int | slice) -> TrainingRow | list[TrainingRow]:
+        if isinstance(at, slice):
+            return [self[place] for place in range(len(self))[at]]
+        source = self.sources[self._source[at]]
+        with source.annotation.open("rb") as file:
+            file.seek(self._offset[at])
+            return parse(file.readline(), source.root)[self._variant[at]]
+
+    def add(self, source: Source, found: Sequence[tuple[int, int]]) -> None:
+        """Rows of one more source as (offset of their line, which row of that line), as often as it says."""
+        taken = _repeated(found, source.repeat_time)
+        self._source.extend([len(self.sources)] * len(taken))
+        self._offset.extend(offset for offset, _ in taken)
+        self._variant.extend(variant for _, variant in taken)
+        self.sources.append(source)
+
+
+class Part(Sequence[TrainingRow]):
+    """Some of the rows, in an order of its own; places are theirs in the whole."""
+
+    def __init__(self, rows: Sequence[TrainingRow], places: Sequence[int]) -> None:
+        self.places = array("Q", places)
+        self._rows = rows
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    @overload
+    def __getitem__(self, at: int) -> TrainingRow: ...
+    @overload
+    def __getitem__(self, at: slice) -> list[TrainingRow]: ...
+    def __getitem__(self, at: int | slice) -> TrainingRow | list[TrainingRow]:
+        if isinstance(at, slice):
+            return [self._rows[place] for place in self.places[at]]
+        return self._rows[self.places[at]]
+
+
 class Rows(msgspec.Struct, frozen=True):
     """Usable rows, their images as absolute paths; how many were bad and why the first few were.
 
     digest is a SHA-256 of all that was read, images not included.
     """
 
-    rows: list[TrainingRow]
+    rows: Sequence[TrainingRow]
     num_bad: int
     reasons: list[str]
     digest: str
 
 
-class _Broken(Exception):
-    """A row breaks a rule: (field, rule)."""
+def read(files: Sequence[str], rule: LossRule | None = None) -> Rows:
+    """Check rows from JSONL or meta files, in order. BadInput where no row is usable.
 
-
-def read(files: Sequence[str]) -> Rows:
-    """Read and check rows from JSONL or meta files, in order. BadInput where no row is usable."""
-    rows: list[TrainingRow] = []
-    reasons: list[str] = []
-    num_bad = 0
-    digest = hashlib.sha256()
+    rule: a row in which it leaves no step for the loss is a bad one.
+    """
+    reader = _Reader(rule or LossRule())
     for source in (source for file in files for source in _sources(Path(file))):
-        content = _content(source.annotation)
-        digest.update(b"%d %a\n" % (len(content), source.repeat_time))
-        digest.update(content)
-        found: list[TrainingRow] = []
-        for number, line in enumerate(content.splitlines(), 1):
-            if not line.strip():
-                continue
-            try:
-                found.append(_row(line, source.root))
-            except _Broken as broken:
-                num_bad += 1
-                field, rule = broken.args
-                if len(reasons) < MAX_REASONS_KEPT:
-                    reasons.append(f"{source.annotation}:{number}: {field}: {rule}")
-        rows += _repeated(found, source.repeat_time)
-    if not rows:
-        raise BadInput("\n".join([f"--rows {' '.join(files)}: no usable row, {num_bad} bad", *reasons]))
-    return Rows(rows, num_bad, reasons, digest.hexdigest())
+        reader.take(source)
+    if not len(reader.rows):
+        raise BadInput("\n".join([f"--rows {' '.join(files)}: no usable row, {reader.num_bad} bad", *reader.reasons]))
+    return Rows(reader.rows, reader.num_bad, reader.reasons, reader.digest.hexdigest())
+
+
+class _Reader:
+    """Goes once through every file, and remembers what it saw."""
+
+    def __init__(self, rule: LossRule) -> None:
+        self.rows = StoredRows()
+        self.num_bad = 0
+        self.reasons: list[str] = []
+        self.digest = hashlib.sha256()
+        self._rule = rule
+
+    def take(self, source: Source) -> None:
+        found: list[tuple[int, int]] = []
+        try:
+            self.digest.update(b"%d %a\n" % (source.annotation.stat().st_size, source.repeat_time))
+            with source.annotation.open("rb") as file:
+                offset = 0
+                for number, line in enumerate(file, 1):
+                    self.digest.update(line)
+                    found += [(offset, variant) for variant in self._usable(line, source, number)]
+                    offset += len(line)
+        except OSError as error:
+            raise BadInput(f"--rows {source.annotation}: {error.strerror}") from error
+        self.rows.add(source, found)
+
+    def _usable(self, line: bytes, source: Source, number: int) -> list[int]:
+        """Which of the line's rows can be trained on."""
+        if not line.strip():
+            return []
+        try:
+            rows = parse(line, source.root)
+            usable = [at for at, row in enumerate(rows) if any(map(any, pairs(row, self._rule)))]
+            if not usable:
+                raise Broken(*self._missing(rows))
+            return usable
+        except Broken as broken:
+            field, why = broken.args
+            self.num_bad += 1
+            if len(self.reasons) < MAX_REASONS_KEPT:
+                self.reasons.append(f"{source.annotation}:{number}: {field}: {why}")
+            return []
+
+    def _missing(self, rows: list[TrainingRow]) -> tuple[str, str]:
+        """The field and rule that leave no step."""
+        wants = [
+            flag
+            for flag, on in (
+                ("--loss counts", self._rule.kind == "counts"),
+                ("--mask-unestimated", self._rule.mask_unestimated),
+            )
+            if on
+        ]
+        if wants and not any(map(any, (row.counts for row in rows))):
+            return "counts", f"{' and '.join(wants)} need [correct, judged] of at least one step"
+        return "labels", NO_STEP_LEFT
 
 
 def _sources(file: Path) -> Iterator[Source]:
@@ -95,80 +188,17 @@ def _meta(file: Path) -> dict[str, dict[str, Any]] | None:
     if file.suffix == ".jsonl":
         return None
     try:
-        content = msgspec.json.decode(_content(file))
-    except msgspec.DecodeError:
+        content = msgspec.json.decode(file.read_bytes())
+    except (msgspec.DecodeError, UnicodeDecodeError):
         return None
+    except OSError as error:
+        raise BadInput(f"--rows {file}: {error.strerror}") from error
     if not isinstance(content, dict) or not content:
         return None
     is_meta = all(isinstance(entry, dict) and "annotation" in entry for entry in content.values())
     return content if is_meta else None
 
 
-def _content(file: Path) -> bytes:
-    try:
-        return file.read_bytes()
-    except OSError as error:
-        raise BadInput(f"--rows {file}: {error.strerror}") from error
-
-
-def _repeated(rows: list[TrainingRow], repeat: float) -> list[TrainingRow]:
+def _repeated(found: Sequence[tuple[int, int]], repeat: float) -> Sequence[tuple[int, int]]:
     """InternVL's meaning of repeat_time: below 1 the first share of the rows, else whole repetitions."""
-    return rows[: int(len(rows) * repeat)] if repeat < 1 else rows * int(repeat)
-
-
-def _row(line: bytes, root: Path) -> TrainingRow:
-    try:
-        row = msgspec.json.decode(line)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise _Broken("line", f"not JSON: {error}") from error
-    if not isinstance(row, dict):
-        raise _Broken("line", "must be a JSON object")
-    human, labels = _turns(row.get("conversations"))
-    while human.startswith(IMAGE_PLACEHOLDER):
-        human = human.removeprefix(IMAGE_PLACEHOLDER)
-    try:
-        question, steps = parse_process_text(human)
-    except ValueError as error:
-        raise _Broken("conversations[0].value", str(error)) from error
-    if len(labels) != len(steps):
-        rule = f"{len(labels)} labels for {len(steps)} {PRM_TOKEN}: there must be one label a step"
-        raise _Broken("conversations[1].value", rule)
-    images = _images(row.get("image"), root)
-    return TrainingRow(id=str(row.get("id", "")), question=question, steps=steps, labels=_labels(labels), images=images)
-
-
-def _turns(turns: Any) -> tuple[str, list[Any]]:
-    if not isinstance(turns, list) or len(turns) != 2 or not all(isinstance(turn, dict) for turn in turns):
-        raise _Broken("conversations", "must be a list of two turns, human and gpt")
-    if [turn.get("from") for turn in turns] != ["human", "gpt"]:
-        raise _Broken("conversations", "the turns must be from human and from gpt")
-    human, labels = (turn.get("value") for turn in turns)
-    if not isinstance(human, str):
-        raise _Broken("conversations[0].value", "must be text")
-    if not isinstance(labels, list):
-        raise _Broken("conversations[1].value", "must be a list of labels")
-    return human, labels
-
-
-def _labels(labels: list[Any]) -> tuple[float | None, ...]:
-    for at, label in enumerate(labels):
-        is_number = isinstance(label, int | float) and not isinstance(label, bool)
-        if label is not None and not (is_number and 0 <= label <= 1):
-            raise _Broken(f"conversations[1].value[{at}]", f"{label!r} must be in [0, 1] or null")
-    if all(label is None for label in labels):
-        raise _Broken("conversations[1].value", "at least one label must not be null")
-    return tuple(None if label is None else float(label) for label in labels)
-
-
-def _images(value: Any, root: Path) -> tuple[str, ...]:
-    names = [value] if isinstance(value, str) and value else value or []
-    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise _Broken("image", "must be a path, a list of paths, or null")
-    folder = root.resolve()
-    paths = [(folder / name).resolve() for name in names]
-    for name, path in zip(names, paths, strict=True):
-        if not path.is_relative_to(folder):
-            raise _Broken("image", f"{name!r} must not leave {root}")
-        if not path.is_file():
-            raise _Broken("image", f"{name!r} must be a file under {root}")
-    return tuple(map(str, paths))
+    return found[: int(len(found) * repeat)] if repeat < 1 else list(found) * int(repeat)

@@ -20,7 +20,7 @@ def train(config: TrainConfig) -> None:
     """Train a PRM. Errors: Drained after a signal, BadInput where no row is usable, ConfigurationError."""
     stop = StopRequest()
     stop.install()
-    read = rows.read(config.rows)
+    read = rows.read(config.rows, config.loss_rule)
     _say(f"{len(read.rows)} rows, {read.num_bad} bad", *read.reasons)
     record = Record(config.out)
     what = identity(config, read.digest, environment.num_processes())
@@ -73,7 +73,10 @@ class _Training:
         encoder = Encoder.load(config.model, config.max_length)
         parts = hold_out(self._read.rows, config.held_out_fraction, config.seed)
         several = environment.num_processes() > 1
-        kept, held = (EncodedRows(part, encoder, self._stop.check, several) for part in parts)
+        kept, held = (
+            EncodedRows(part, encoder, self._stop.check, config.loss_rule, several, config.weigh_by == "problem")
+            for part in parts
+        )
         if not len(kept):
             raise BadInput(f"no row is left to train on; dropped: {dict(kept.num_dropped)}")
         _say(f"{len(kept)} rows to train on, {len(held)} held out, dropped: {dict(kept.num_dropped)}")

@@ -6,13 +6,13 @@ import random
 from itertools import pairwise
 from pathlib import Path
 
+import pytest
 import torch
 
 from engine.records import TrainingRow
 from tests.trainer.samples import picture
 from trainer.batches import EncodedRows, LengthGrouped, hold_out
 from trainer.encoding import Encoder
-from trainer.prm import MASKED
 
 RNG = random.Random(0)
 LENGTHS = [RNG.randint(20, 400) for _ in range(1001)]
@@ -56,7 +56,8 @@ def test_a_question_is_held_out_with_all_its_rows() -> None:
     kept, held = hold_out(rows, 0.3, seed=0)
     assert not {row.question for row in kept} & {row.question for row in held}
     assert 15 <= len({row.question for row in held}) <= 45
-    assert hold_out(rows, 0.0, seed=0) == (rows, [])
+    whole, none = hold_out(rows, 0.0, seed=0)
+    assert (list(whole), list(none)) == (rows, [])
 
 
 def test_a_batch_of_text_gets_a_masked_image_row_where_processes_must_agree(
@@ -69,5 +70,22 @@ def test_a_batch_of_text_gets_a_masked_image_row_where_processes_must_agree(
     together = EncodedRows(rows, encoder, lambda: None, images_in_every_batch=True)
     batch = together.collate([together[0]])
     assert batch["pixel_values"].shape[0] == 1
-    assert torch.equal(batch["labels"], torch.tensor([1.0, MASKED, MASKED, MASKED]))
+    assert batch["labels"].tolist() == [[1, 0], [0, 0], [0, 0], [0, 0]]
     assert len(together.collate([together[0], together[1]])["input_ids"]) == 2
+
+
+def test_rows_of_one_problem_share_its_weight(policy_folder: Path) -> None:
+    rows = [plain_row("What is 7?"), plain_row("What is 7?"), plain_row("What is 7?"), plain_row("What is 8?")]
+    encoded = EncodedRows(rows, Encoder.load(policy_folder), lambda: None, weigh_problems=True)
+    weights = [float(encoded[at]["labels"].sum()) for at in range(len(rows))]
+    assert weights == pytest.approx([2 / 3, 2 / 3, 2 / 3, 2])
+
+
+def test_rows_past_the_memory_are_made_again_the_same(policy_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [plain_row("What is 7?"), plain_row("What is 8?")]
+    kept = EncodedRows(rows, Encoder.load(policy_folder), lambda: None)
+    monkeypatch.setattr("trainer.batches.MAX_KEPT_BYTES", 0)
+    again = EncodedRows(rows, Encoder.load(policy_folder), lambda: None)
+    for at in range(len(rows)):
+        assert again[at].keys() == kept[at].keys()
+        assert all(torch.equal(again[at][key], kept[at][key]) for key in kept[at])

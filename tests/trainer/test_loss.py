@@ -14,28 +14,22 @@ from trainer import prm
 from trainer.encoding import Encoder, Item
 
 LOGITS = torch.tensor([[1.0, 0.0], [0.0, 2.0], [3.0, -1.0]])
-LABELS = torch.tensor([0.25, prm.MASKED, 1.0])
+TARGETS = torch.tensor([[0.25, 0.75], [0.0, 0.0], [3.0, 1.0]])
 
 
 def log_share(one: float, other: float) -> float:
     return one - math.log(math.exp(one) + math.exp(other))
 
 
-def test_a_soft_label_weighs_yes_and_no() -> None:
+def test_the_loss_weighs_yes_and_no_as_the_targets_say() -> None:
     first = -(0.25 * log_share(1, 0) + 0.75 * log_share(0, 1))
-    assert prm.step_loss(LOGITS, LABELS, "soft").item() == pytest.approx(first - log_share(3, -1))
-
-
-def test_a_hard_label_is_whether_any_rollout_was_right() -> None:
-    expected = -log_share(1, 0) - log_share(3, -1)
-    assert prm.step_loss(LOGITS, LABELS, "hard").item() == pytest.approx(expected)
-    never = torch.tensor([0.0, 0.0, prm.MASKED])
-    assert prm.step_loss(LOGITS, never, "hard").item() == pytest.approx(-log_share(0, 1) - log_share(2, 0))
+    third = -(3 * log_share(3, -1) + log_share(-1, 3))
+    assert prm.step_loss(LOGITS, TARGETS).item() == pytest.approx(first + third)
 
 
 def test_a_masked_step_gets_no_gradient() -> None:
     logits = LOGITS.clone().requires_grad_()
-    prm.step_loss(logits, LABELS, "soft").backward()
+    prm.step_loss(logits, TARGETS).backward()
     assert logits.grad is not None
     assert logits.grad[1].tolist() == [0, 0]
     assert bool((logits.grad[[0, 2]] != 0).all())

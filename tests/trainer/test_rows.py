@@ -11,6 +11,7 @@ import pytest
 from engine.errors import BadInput
 from tests.trainer.samples import picture, row, write_rows
 from trainer import rows
+from trainer.targets import LossRule
 
 GOOD = row("1+1?", ["1+1=2", "2"], [1, 0.25])
 
@@ -111,3 +112,29 @@ def test_the_digest_follows_the_contents(tmp_path: Path) -> None:
     first = rows.read([str(write_rows(tmp_path, [GOOD], "a.jsonl"))]).digest
     assert rows.read([str(write_rows(tmp_path, [GOOD], "b.jsonl"))]).digest == first
     assert rows.read([str(write_rows(tmp_path, [GOOD, GOOD], "a.jsonl"))]).digest != first
+
+
+def test_rows_are_read_where_they_stand(tmp_path: Path) -> None:
+    """Behind empty and bad lines too, and in the order of files and lines."""
+    file = write_rows(tmp_path, [row(f"{number}?", ["a"], [1]) for number in range(5)])
+    lines = file.read_text().splitlines(keepends=True)
+    file.write_text("\n" + lines[0] + "{}\n" + "".join(lines[1:]).rstrip())
+    read = rows.read([str(file), str(file)])
+    assert [each.question for each in read.rows] == [f"{number}?" for number in (0, 1, 2, 3, 4)] * 2
+    assert read.rows[-1].question == "4?"
+    assert [each.question for each in read.rows[3:6]] == ["3?", "4?", "0?"]
+    assert read.num_bad == 2
+
+
+def test_a_loss_of_counts_refuses_rows_without_them(tmp_path: Path) -> None:
+    file = write_rows(tmp_path, [GOOD, {**GOOD, "counts": [None, [4, 16]]}])
+    read = rows.read([str(file)], LossRule(kind="counts"))
+    assert [each.counts for each in read.rows] == [(None, (4, 16))]
+    assert read.reasons[0] == f"{file}:1: counts: --loss counts need [correct, judged] of at least one step"
+
+
+def test_a_row_that_the_rule_leaves_no_step_of_is_named(tmp_path: Path) -> None:
+    file = write_rows(tmp_path, [row("q", ["a", "b"], [None, 1]), {**GOOD, "counts": [None, [1, 2]]}])
+    read = rows.read([str(file)], LossRule(mask_unestimated=True))
+    assert (len(read.rows), read.num_bad) == (1, 1)
+    assert "counts: --mask-unestimated need" in read.reasons[0]
