@@ -63,7 +63,7 @@ def best_curve(values: Floats, labels: Floats) -> Floats:
     return curve
 
 
-class _Curves(msgspec.Struct, frozen=True):
+class Curves(msgspec.Struct, frozen=True):
     """Per problem and N, each of shape (num_problems, max n)."""
 
     baselines: dict[str, Floats]
@@ -82,8 +82,7 @@ def figures(
     95 %, from bootstrap draws over problems. What is undefined is None. ValueError where nothing is given or
     shapes differ.
     """
-    _check(candidates, scores)
-    curves = _curves(candidates, scores, seed)
+    curves = curves_of(candidates, scores, seed)
     finals = {name: curve[:, -1] for name, curve in (curves.baselines | curves.best).items()}
     of_pass = {f"pass@{n}": _at(curves.baselines["pass"], n) for n in PASS_AT}
     table = finals | {name: column for name, column in of_pass.items() if column is not None}
@@ -94,8 +93,8 @@ def figures(
         **{name: means[name] for name in plain},
         "pass": {str(n): means.get(f"pass@{n}") for n in PASS_AT},
         "pass_all": means["pass"],
-        "best_of_n": {name: _against_random(name, means, samples) for name in AGGREGATIONS},
-        "votes": {name: _against_random(name, means, samples) for name in plain[1:]},
+        "best_of_n": {name: against_random(name, means, samples) for name in AGGREGATIONS},
+        "votes": {name: against_random(name, means, samples) for name in plain[1:]},
         "curves": _mean_curves(curves),
         "intervals": {
             **{name: list(interval(samples[name])) for name in plain},
@@ -118,12 +117,14 @@ def _check(candidates: Sequence[Candidates], scores: Sequence[ProblemScores]) ->
             raise ValueError(f"scores of problem {problem.id}: must be one a step, {num_steps} steps")
 
 
-def _curves(candidates: Sequence[Candidates], scores: Sequence[ProblemScores], seed: int) -> _Curves:
+def curves_of(candidates: Sequence[Candidates], scores: Sequence[ProblemScores], seed: int) -> Curves:
+    """The curves of every figure; ValueError where nothing is given or shapes differ."""
+    _check(candidates, scores)
     rows = [_problem_curves(*pair, seed) for pair in zip(candidates, scores, strict=True)]
     longest = max(len(problem.labels) for problem in candidates)
     table = {name: np.stack([_extended(row[name], longest) for row in rows]) for name in rows[0]}
     best = {name: table.pop(name) for name in AGGREGATIONS}
-    return _Curves(table, best)
+    return Curves(table, best)
 
 
 def _problem_curves(problem: Candidates, scores: ProblemScores, seed: int) -> dict[str, Floats]:
@@ -153,8 +154,8 @@ def _at(curve: Floats, n: int) -> Floats | None:
     return curve[:, n - 1] if n <= curve.shape[1] else None
 
 
-def _against_random(name: str, means: dict[str, float], samples: dict[str, Floats]) -> dict[str, Any]:
-    """One figure with its interval, its paired difference to random, and the share of the gap it closes."""
+def against_random(name: str, means: dict[str, float], samples: dict[str, Floats]) -> dict[str, Any]:
+    """One figure with its interval, its paired difference to "random", and the share it closes of the gap to "pass"."""
     low, high = interval(samples[name])
     gains, room = samples[name] - samples["random"], samples["pass"] - samples["random"]
     gain_low, gain_high = interval(gains)
@@ -188,7 +189,7 @@ def note(low: float, high: float) -> str:
     return "no difference from random shown: the interval holds zero"
 
 
-def _mean_curves(curves: _Curves) -> dict[str, list[Any]]:
+def _mean_curves(curves: Curves) -> dict[str, list[Any]]:
     means = {name: curve.mean(0).tolist() for name, curve in (curves.baselines | curves.best).items()}
     return {"n": list(range(1, len(means["random"]) + 1)), **means}
 

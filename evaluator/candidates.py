@@ -6,7 +6,7 @@ step of each solution is its answer then. "step_labels" may be there, one 0 or 1
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -52,17 +52,20 @@ class _Broken(Exception):
     """An entry breaks a rule: (field, rule)."""
 
 
-def load(files: Sequence[str], image_root: str | None = None) -> Loaded:
+def load(
+    files: Sequence[str], image_root: str | None = None, prepare: Callable[[list[Any]], list[Any]] = list
+) -> Loaded:
     """Read candidates files in order; BadInput where a file cannot be read or no entry at all is usable.
 
     A problem (id and question) that was given before is skipped, so that no problem is counted twice.
+    prepare makes the rows of a file ours, one for one, where they have other field names.
     """
     entries: list[_Entry] = []
     rejected: list[Rejected] = []
     seen: set[tuple[str, str]] = set()
     for file in files:
         root = Path(image_root) if image_root is not None else Path(file).parent
-        for index, row in enumerate(_rows(Path(file))):
+        for index, row in enumerate(prepare(_rows(Path(file)))):
             try:
                 entry = _entry(row, root)
                 key = entry.candidates.id, entry.candidates.question

@@ -10,9 +10,13 @@ from typing import Any
 
 import msgspec
 
-from engine.errors import StoreFailed, UsageError
+from engine.errors import StoreFailed
+from evaluator.benchmarks import Rows
 from evaluator.candidates import Loaded, load
-from evaluator.scoring import Scores, StepScorer, items_of, replace_file, score_all
+from evaluator.config import EvaluateConfig
+from evaluator.scoring import Cost, Scored, Scores, StepScorer, items_of, replace_file, score_all
+
+__all__ = ["EvaluateConfig", "evaluate"]
 
 OpenScorer = Callable[[str, int], StepScorer]
 """(folder of the checkpoint, batch size) -> its scorer."""
@@ -21,67 +25,47 @@ DRAIN_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
 REJECTED_SHOWN = 5
 
 
-class EvaluateConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Best-of-N and step-level figures of a PRM on candidate solutions, beside random, votes and pass@N."""
-
-    candidates: tuple[str, ...]
-    """Candidates files: JSON lists of {"id", "question", "correct_answer", "image_path", "solutions_splits",
-    "labels", "answers"}, with "step_labels" too where step-level figures are wanted."""
-    prm: str
-    """Folder of the PRM."""
-    baseline: str | None = None
-    """Folder of a model to set beside it, such as the untrained policy."""
-    out: str
-    """Folder for evaluation.json, the pictures and the scores kept for the next run."""
-    batch_size: int = 32
-    """Solutions scored at once."""
-    image_root: str | None = None
-    """Folder that image paths are relative to and never leave; default: that of each candidates file."""
-    title: str = "Best-of-N"
-    """Heading of the table and the pictures."""
-    draws: int = 2000
-    """Bootstrap draws behind the intervals."""
-    seed: int = 0
-    """Seed of the bootstrap and of the vote curves."""
-
-    def __post_init__(self) -> None:
-        for name in ("batch_size", "draws"):
-            if getattr(self, name) < 1:
-                raise UsageError(f"--{name.replace('_', '-')} {getattr(self, name)}: must be at least 1")
-
-
 def evaluate(config: EvaluateConfig, open_scorer: OpenScorer | None = None) -> None:
-    """Score, compute, write and print; open_scorer is evaluator.scorer.Scorer unless given.
+    """Score, compute, write and print; open_scorer is that of --scorer unless given.
 
     Errors: BadInput without a usable entry, ConfigurationError for what is no PRM, Drained on a signal with
     all scores so far on disk, StoreFailed where the output cannot be written.
     """
-    loaded = load(config.candidates, config.image_root)
+    rows = Rows(config.benchmark, config.relabel) if config.benchmark else None
+    loaded = load(config.candidates, config.image_root, rows or list)
     out = Path(config.out)
     try:
         out.mkdir(parents=True, exist_ok=True)
         with _drain_asked() as stopped:
-            scores = _scores(config, config.prm, loaded, open_scorer, stopped)
-            other = _scores(config, config.baseline, loaded, open_scorer, stopped) if config.baseline else None
-        result = evaluation(config, loaded, scores, other)
+            models = {"prm": config.prm, "baseline": config.baseline, "compare": config.compare}
+            scored = {
+                name: _scored(config, model, loaded, open_scorer, stopped) for name, model in models.items() if model
+            }
+        result = evaluation(config, loaded, scored)
+        if rows:
+            result["answers_judged"] = dict(rows.counts)
         replace_file(out / "evaluation.json", msgspec.json.format(msgspec.json.encode(result), indent=2) + b"\n")
-        for name, content in pictures(config.title, result, loaded, scores).items():
+        for name, content in pictures(config.title, result, loaded, scored["prm"].scores).items():
             replace_file(out / name, content)
     except OSError as error:
         raise StoreFailed(f"--out {out}: {error}") from error
     _print(config, result, loaded)
 
 
-def evaluation(config: EvaluateConfig, loaded: Loaded, scores: Scores, other: Scores | None) -> dict[str, Any]:
+def evaluation(config: EvaluateConfig, loaded: Loaded, scored: dict[str, Scored]) -> dict[str, Any]:
     """What evaluation.json holds: the figures of the PRM and of the baseline, and what was skipped."""
+    from evaluator.texts import variety
+
     return {
         "title": config.title,
         "config": msgspec.to_builtins(config),
-        "prm": _figures_of(config, loaded, scores),
-        "baseline": _figures_of(config, loaded, other) if other is not None else None,
+        "prm": _figures_of(config, loaded, scored["prm"]),
+        "baseline": _figures_of(config, loaded, scored["baseline"]) if "baseline" in scored else None,
+        "comparison": _comparison(config, loaded, scored) if "compare" in scored else None,
+        "problems": [msgspec.to_builtins(variety(problem)) for problem in loaded.candidates],
         "num_skipped": len(loaded.rejected),
         "skipped": [str(rejected) for rejected in loaded.rejected],
-        "num_zero_everywhere": _num_zero_everywhere(scores),
+        "num_zero_everywhere": _num_zero_everywhere(scored["prm"].scores),
     }
 
 
@@ -90,14 +74,37 @@ def _num_zero_everywhere(scores: Scores) -> int:
     return sum(bool(steps) and not any(steps) for of_problem in scores for steps in of_problem)
 
 
-def _figures_of(config: EvaluateConfig, loaded: Loaded, scores: Scores) -> dict[str, Any]:
+def _figures_of(config: EvaluateConfig, loaded: Loaded, scored: Scored) -> dict[str, Any]:
+    from evaluator.at_n import at_n
     from evaluator.best_of_n import figures
     from evaluator.step_level import step_level
+    from evaluator.texts import over_texts
 
+    scores, seeds = scored.scores, (config.draws, config.seed)
     labelled = [(s, y) for s, y in zip(scores, loaded.step_labels, strict=True) if y is not None]
-    found = figures(loaded.candidates, scores, config.draws, config.seed)
-    found["step_level"] = step_level([s for s, _ in labelled], [y for _, y in labelled]) if labelled else None
-    return found
+    return {
+        **figures(loaded.candidates, scores, *seeds),
+        "step_level": step_level([s for s, _ in labelled], [y for _, y in labelled]) if labelled else None,
+        "at_n": at_n(loaded.candidates, scores, config.at, *seeds) if config.at else {},
+        "over_texts": over_texts(loaded.candidates, scores, *seeds),
+        "cost": cost_figures(scored.cost),
+    }
+
+
+def cost_figures(cost: Cost) -> dict[str, Any]:
+    """The cost of scoring for JSON, with scored steps a second."""
+    return {
+        **msgspec.to_builtins(cost),
+        "steps_per_second": cost.num_steps / cost.seconds if cost.seconds else None,
+    }
+
+
+def _comparison(config: EvaluateConfig, loaded: Loaded, scored: dict[str, Scored]) -> dict[str, Any]:
+    from evaluator.comparison import comparison
+
+    first, second = scored["prm"].scores, scored["compare"].scores
+    found = comparison(loaded.candidates, first, second, loaded.step_labels, config.at, config.draws, config.seed)
+    return {"with": config.compare, **found, "figures": _figures_of(config, loaded, scored["compare"])}
 
 
 def pictures(title: str, result: dict[str, Any], loaded: Loaded, scores: Scores) -> dict[str, bytes]:
@@ -114,13 +121,13 @@ def pictures(title: str, result: dict[str, Any], loaded: Loaded, scores: Scores)
     }
 
 
-def _scores(
+def _scored(
     config: EvaluateConfig,
     prm: str,
     loaded: Loaded,
     open_scorer: OpenScorer | None,
     stopped: Callable[[], bool],
-) -> Scores:
+) -> Scored:
     from rich.progress import Progress
 
     def opened() -> StepScorer:
@@ -165,9 +172,18 @@ def _print(config: EvaluateConfig, result: dict[str, Any], loaded: Loaded) -> No
     from rich.console import Console
 
     from evaluator.table import print_figures, print_step_level
+    from evaluator.tables import print_at_n, print_comparison, print_cost, print_over_texts
 
     console = Console()
     print_figures(console, config.title, result["prm"], result["baseline"])
+    print_over_texts(console, result["prm"]["over_texts"])
+    print_at_n(console, result["prm"]["at_n"])
+    if result["comparison"]:
+        print_comparison(console, result["comparison"])
+    print_cost(console, result["prm"]["cost"])
+    if result.get("answers_judged"):
+        counts = ", ".join(f"{num} {outcome}" for outcome, num in sorted(result["answers_judged"].items()))
+        console.print(f"answers judged by the benchmark's rule: {counts}")
     for name in ("prm", "baseline"):
         if result[name] and result[name]["step_level"]:
             print_step_level(console, result[name]["step_level"], name)

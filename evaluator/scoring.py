@@ -11,7 +11,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import msgspec
 
@@ -44,10 +44,26 @@ class Progress(Protocol):
 
 
 class _Kept(msgspec.Struct):
-    """What a score file holds; scores are by digest of the item."""
+    """What a score file holds; scores are by digest of the item, seconds what all of them took to make."""
 
     prm: str
     scores: dict[str, list[float]]
+    seconds: float = 0.0
+
+
+class Cost(msgspec.Struct, frozen=True):
+    """What scoring took: distinct solutions, their steps, and seconds, loading left out, over all runs."""
+
+    num_solutions: int
+    num_steps: int
+    seconds: float
+
+
+class Scored(NamedTuple):
+    """Scores of every candidate and what they took."""
+
+    scores: Scores
+    cost: Cost
 
 
 def items_of(candidates: Sequence[Candidates], images: Sequence[tuple[str, ...]]) -> list[list[Item]]:
@@ -68,11 +84,12 @@ def score_all(
     batch_size: int,
     stopped: Callable[[], bool],
     progress: Progress,
-) -> Scores:
+    variant: str = "",
+) -> Scored:
     """Scores of every candidate, from the file of an earlier run where they are there.
 
     The scorer is opened only where something is left to score. Drained where stopped() turns true: all scores
-    so far are on disk then.
+    so far are on disk then. variant tells scores apart that the same PRM gives in another way.
     """
     digests = [[digest(item) for item in of_problem] for of_problem in items]
     distinct = {
@@ -80,22 +97,36 @@ def score_all(
         for keys, of_problem in zip(digests, items, strict=True)
         for key, item in zip(keys, of_problem, strict=True)
     }
-    fingerprint = prm_fingerprint(Path(prm))
-    file = out / f"scores-{_hash([fingerprint, *sorted(distinct)])[:16]}.json"
-    known = _read(file, distinct)
-    num_all = len(distinct)
-    left = [key for key in distinct if key not in known]
-    progress(num_all - len(left), num_all)
-    if left:
-        save = _Saver(file, prm)
-        scorer = open_scorer()
-        for keys in _slices(left, batch_size * BATCHES_AT_ONCE):
-            known.update(_score([distinct[key] for key in keys], keys, scorer))
-            progress(len(known), num_all)
-            save(known, now=stopped() or len(known) == num_all)
-            if stopped():
-                raise Drained(f"stopped with {len(known)} of {num_all} solutions scored: run the same command again")
-    return [[known[key] for key in keys] for keys in digests]
+    parts = [prm_fingerprint(Path(prm)), *([variant] if variant else [])]
+    file = out / f"scores-{_hash([*parts, *sorted(distinct)])[:16]}.json"
+    kept = _Kept(prm, *_read(file, distinct))
+    if len(kept.scores) < len(distinct):
+        _score_rest(distinct, kept, _Saver(file), open_scorer(), batch_size * BATCHES_AT_ONCE, stopped, progress)
+    progress(len(distinct), len(distinct))
+    cost = Cost(len(distinct), sum(map(len, kept.scores.values())), round(kept.seconds, 3))
+    return Scored([[kept.scores[key] for key in keys] for keys in digests], cost)
+
+
+def _score_rest(
+    distinct: dict[str, Item],
+    kept: _Kept,
+    save: _Saver,
+    scorer: StepScorer,
+    num_at_once: int,
+    stopped: Callable[[], bool],
+    progress: Progress,
+) -> None:
+    """Score what is not kept yet, saving now and then; Drained, with everything saved, where stopped() is true."""
+    left = [key for key in distinct if key not in kept.scores]
+    for keys in _slices(left, num_at_once):
+        progress(len(kept.scores), len(distinct))
+        started = time.monotonic()
+        kept.scores.update(_score([distinct[key] for key in keys], keys, scorer))
+        kept.seconds += time.monotonic() - started
+        save(kept, now=stopped() or len(kept.scores) == len(distinct))
+        if stopped():
+            told = f"stopped with {len(kept.scores)} of {len(distinct)} solutions scored"
+            raise Drained(f"{told}: run the same command again")
 
 
 def _score(items: list[Item], keys: list[str], scorer: StepScorer) -> dict[str, list[float]]:
@@ -120,24 +151,25 @@ def _slices(keys: list[str], size: int) -> Iterator[list[str]]:
     return (keys[at : at + size] for at in range(0, len(keys), size))
 
 
-def _read(file: Path, distinct: dict[str, Item]) -> dict[str, list[float]]:
-    """Usable scores of an earlier run; a file that cannot be read counts as none."""
+def _read(file: Path, distinct: dict[str, Item]) -> tuple[dict[str, list[float]], float]:
+    """Usable scores of an earlier run and their seconds; a file that cannot be read counts as none."""
     try:
-        kept = msgspec.json.decode(file.read_bytes(), type=_Kept).scores
+        kept = msgspec.json.decode(file.read_bytes(), type=_Kept)
     except (FileNotFoundError, msgspec.DecodeError):
-        return {}
-    return {key: scores for key, scores in kept.items() if key in distinct and _valid(scores, distinct[key])}
+        return {}, 0.0
+    scores = {key: s for key, s in kept.scores.items() if key in distinct and _valid(s, distinct[key])}
+    return scores, kept.seconds
 
 
 class _Saver:
     """Replaces the score file when it is due: at most once in SAVE_SECONDS, or now."""
 
-    def __init__(self, file: Path, prm: str) -> None:
-        self.file, self.prm, self.last = file, prm, time.monotonic()
+    def __init__(self, file: Path) -> None:
+        self.file, self.last = file, time.monotonic()
 
-    def __call__(self, scores: dict[str, list[float]], now: bool) -> None:
+    def __call__(self, kept: _Kept, now: bool) -> None:
         if now or time.monotonic() - self.last >= SAVE_SECONDS:
-            replace_file(self.file, msgspec.json.encode(_Kept(self.prm, scores)))
+            replace_file(self.file, msgspec.json.encode(kept))
             self.last = time.monotonic()
 
 

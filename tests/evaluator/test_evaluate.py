@@ -185,3 +185,35 @@ def test_help_answers_without_loading_a_model_library():
 def test_a_bad_flag_ends_with_64():
     ended = subprocess.run([ROOT / "bin/evaluate", "--nonsense"], capture_output=True)
     assert ended.returncode == 64
+
+
+def test_a_second_prm_is_compared_and_chosen_n_are_given(config, tmp_path, capsys):
+    made = config(
+        [entry(f"p{at}", [1, 0, 0, at % 2]) for at in range(12)], compare=str(tmp_path / "untrained"), at=(2, 4, 9)
+    )
+    scorers = {"prm": ScriptedScorer(knows_the_answer), "untrained": ScriptedScorer()}
+    evaluate(made, lambda path, batch_size: scorers[Path(path).name])
+    found = result(made)
+    assert found["comparison"]["best_of_n"]["min"]["difference"] == pytest.approx(0.625)
+    assert found["comparison"]["best_of_n"]["min"]["note"] == "better"
+    assert found["comparison"]["figures"]["best_of_n"]["min"]["accuracy"] == pytest.approx(0.375)
+    assert found["prm"]["at_n"]["9"] is None
+    assert found["prm"]["at_n"]["4"]["best_of_n"]["min"]["accuracy"] == 1.0
+    assert [one["texts"] for one in found["problems"]] == [4] * 12
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "paired by 12 problems" in printed
+    assert "N = 4" in printed
+
+
+def test_cost_is_told_and_kept_for_the_next_run(config):
+    made = config([entry("p", [1, 0])])
+    evaluate(made, lambda *_: ScriptedScorer())
+    cost = result(made)["prm"]["cost"]
+    assert (cost["num_solutions"], cost["num_steps"]) == (2, 4)
+    assert cost["seconds"] >= 0
+
+
+@pytest.mark.parametrize("wrong", [{"at": (0,)}, {"relabel": True}])
+def test_wrong_new_flags_are_usage_errors(wrong):
+    with pytest.raises(UsageError):
+        EvaluateConfig(candidates=("a",), prm="p", out="o", **wrong)
