@@ -14,6 +14,7 @@ from engine import journal
 from engine.config import LATER_RULES, AnnotateConfig, Sampling, SearchRule
 from engine.errors import Drained
 from engine.judge.base import Judge
+from engine.judge.flags import judge_settings
 from engine.lifecycle import drain_on_signal
 from engine.opening import read_seeds, start_policy
 from engine.policy.base import Policy
@@ -32,9 +33,9 @@ StartJudge = Callable[[AnnotateConfig, Store], Awaitable[Judge]]
 
 
 async def start_judge(config: AnnotateConfig, store: Store) -> Judge:
-    from engine.judge.cascade import Cascade
+    from engine.judge.opening import start_cascade
 
-    return await Cascade.start(config.math_verify_workers, config.math_verify_seconds, StoredVerdicts(store))
+    return await start_cascade(config, StoredVerdicts(store))
 
 
 def annotate(config: AnnotateConfig, policy_of: StartPolicy = start_policy, judge_of: StartJudge = start_judge) -> None:
@@ -80,6 +81,7 @@ def fingerprint(config: AnnotateConfig, seeds: SeedSet) -> dict[str, str]:
         "prompt_template": config.prompt_template,
         "step_format": config.step_format,
         "model": model_digest(config.model),
+        "judge": judge_settings(config),
         "seeds": seeds.fingerprint(),
     }
     return {name: str(value) for name, value in named.items()}

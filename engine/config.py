@@ -7,6 +7,7 @@ from typing import Any, Literal
 import msgspec
 
 from engine.errors import UsageError
+from engine.judge.flags import JudgeFlags
 from engine.prompts import StepFormat, Template
 
 
@@ -55,7 +56,7 @@ class EngineOptions(msgspec.Struct, frozen=True, kw_only=True):
     trust_remote_code: bool = False
 
 
-class PolicyFlags(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class PolicyFlags(JudgeFlags, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The flags of every command that samples from the policy and judges what it wrote."""
 
     seeds: tuple[str, ...]
@@ -86,10 +87,6 @@ class PolicyFlags(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """"prefill": the steps so far begin the assistant's turn; "mmprm": MM-PRM's prompt."""
     step_format: StepFormat = "tags"
     """How steps stand in a completion: <step> tags, paragraphs, or lines."""
-    math_verify_workers: int = 1
-    """Processes that compare answers by math-verify."""
-    math_verify_seconds: float = 5.0
-    """Deadline of one comparison; past it the verdict is unknown."""
     max_model_len: int | None = None
     """Context length; default: the model's own."""
     max_num_seqs: int = 512
@@ -110,6 +107,7 @@ class PolicyFlags(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """Run Python code that comes with the model."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         for name, least in _LEAST.items():
             if getattr(self, name, least) < least:
                 raise UsageError(f"--{name.replace('_', '-')} {getattr(self, name)}: must be at least {least}")
@@ -195,7 +193,6 @@ _LEAST = {
     "max_new_tokens": 1,
     "concurrency": 1,
     "drain_seconds": 0,
-    "math_verify_workers": 1,
 }
 
 Preset = Literal["mmprm", "paper"]

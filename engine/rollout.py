@@ -15,6 +15,7 @@ import msgspec
 from engine.config import RolloutConfig, Sampling
 from engine.errors import ConfigurationError, Drained
 from engine.judge.base import Judge
+from engine.judge.flags import judge_settings
 from engine.lifecycle import drain_on_signal
 from engine.opening import read_seeds, start_policy
 from engine.partial import Partial, Settings, require_same, write_whole
@@ -62,9 +63,9 @@ async def run(config: RolloutConfig, policy_of: StartPolicy, judge_of: StartJudg
 
 
 async def start_judge(config: RolloutConfig) -> Judge:
-    from engine.judge.cascade import Cascade
+    from engine.judge.opening import start_cascade
 
-    return await Cascade.start(config.math_verify_workers, config.math_verify_seconds)
+    return await start_cascade(config)
 
 
 def _settings(config: RolloutConfig, seeds: SeedSet) -> Settings:
@@ -78,6 +79,7 @@ def _settings(config: RolloutConfig, seeds: SeedSet) -> Settings:
         "prompt_template": config.prompt_template,
         "step_format": config.step_format,
         "model": model_digest(config.model),
+        "judge": judge_settings(config),
         "seeds": seeds.fingerprint(),
     }
     return {name: str(value) for name, value in named.items()}

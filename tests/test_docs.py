@@ -23,7 +23,7 @@ from trainer import rows
 
 ROOT = Path(__file__).resolve().parents[1]
 README, CONTRIBUTING, FORMATS = ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "docs" / "formats.md"
-DOCUMENTS = (README, CONTRIBUTING, FORMATS)
+DOCUMENTS = (README, CONTRIBUTING, FORMATS, ROOT / "docs" / "judge.md")
 PACKAGES = ("engine", "trainer", "evaluator")
 PRESETS_OF = {"annotate": PRESETS}
 WITHOUT_STRUCT = {"quickstart", "setup", "test"}

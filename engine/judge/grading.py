@@ -1,6 +1,7 @@
 """Judge any file of candidate solutions: usable rows are judged, the others reported with their reason.
 
-The output is the input with "labels" and "answers" filled in, written whole or not at all.
+The output is the input with "labels" and "answers" filled in, and a report beside it, each written whole or not at
+all. Where a model judges, its verdicts are on disk at once: the same command goes on after a stop.
 """
 
 from __future__ import annotations
@@ -8,23 +9,30 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shutil
 import tempfile
 from collections import Counter
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from engine.errors import BadInput, StoreFailed, UsageError
+from engine.errors import BadInput, Drained, StoreFailed
 from engine.judge.base import Judge
+from engine.judge.flags import JudgeFlags, judge_identity
+from engine.lifecycle import drain_on_signal
 from engine.records import Candidates, Problem, Verdict
 
 MAX_ROWS_AT_ONCE = 64
 """Rows judged at once; most of their answers wait for the same few comparisons."""
 
 
-class JudgeConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Judge the final answers of any candidates file; a row without "answers" is judged by its last steps."""
+class JudgeConfig(JudgeFlags, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Judge the final answers of any candidates file; a row without "answers" is judged by its last steps.
+
+    OUT.report.json gets counts by rule, the unknowns, the malformed rows and the disagreements with earlier labels.
+    """
 
     candidates: str
     """File in the rollouts format: JSON list of {"id", "question", "correct_answer", "solutions_splits"}."""
@@ -32,16 +40,6 @@ class JudgeConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """File to write the rows to, with "labels" (1 correct, 0 otherwise) and "answers"; may be the same."""
     compare: bool = False
     """Also print how far the verdicts agree with the labels that were there, and where they do not."""
-    math_verify_workers: int = 1
-    """Processes that compare answers by math-verify."""
-    math_verify_seconds: float = 5.0
-    """Deadline of one comparison; past it the verdict is unknown."""
-
-    def __post_init__(self) -> None:
-        if self.math_verify_workers < 1:
-            raise UsageError(f"--math-verify-workers {self.math_verify_workers}: must be at least 1")
-        if self.math_verify_seconds <= 0:
-            raise UsageError(f"--math-verify-seconds {self.math_verify_seconds}: must be above 0")
 
 
 class JudgedRow(msgspec.Struct, frozen=True):
@@ -78,17 +76,18 @@ class Grading(msgspec.Struct, frozen=True):
 
 
 def grade_file(config: JudgeConfig) -> None:
-    """The body of bin/judge. Raises BadInput where no row is usable, StoreFailed where out fails."""
+    """The body of bin/judge. BadInput: no usable row; StoreFailed: out fails; JudgeUnreachable; Drained."""
     rows, malformed = read_rows(Path(config.candidates))
     if not rows:
         reasons = "".join(f"\n  row {row.index}: {row.reason}" for row in malformed[:10])
         raise BadInput(f"--candidates {config.candidates}: no usable row among {len(malformed)}{reasons}")
     graded = asyncio.run(_grade_with_cascade(rows, config))
     grading = Grading(tuple(graded), tuple(malformed))
-    write_rows(Path(config.out), grading)
-
     from engine.judge import grading_report
 
+    write_rows(Path(config.out), grading)
+    write_json(Path(f"{config.out}.report.json"), grading_report.report(grading))
+    shutil.rmtree(_verdicts_folder(config), ignore_errors=True)
     grading_report.print_report(grading, config.compare)
 
 
@@ -135,18 +134,47 @@ def candidates_of(row: Any) -> Candidates:
     return msgspec.structs.replace(candidates, answers=answers)
 
 
+def _verdicts_folder(config: JudgeConfig) -> Path:
+    """Where a model's verdicts stand until the output is whole."""
+    return Path(f"{config.out}.verdicts")
+
+
 async def _grade_with_cascade(rows: list[tuple[dict[str, Any], Candidates]], config: JudgeConfig) -> list[JudgedRow]:
-    from engine.judge.cascade import Cascade
+    from engine.judge.opening import start_cascade
+    from engine.store import Store
+    from engine.verdicts import StoredVerdicts
 
-    judge = await Cascade.start(config.math_verify_workers, config.math_verify_seconds)
+    draining = asyncio.Event()
+    with ExitStack() as stack:
+        stack.enter_context(drain_on_signal(draining))
+        cache = None
+        if judge_identity(config):
+            cache = StoredVerdicts(stack.enter_context(Store.open(_verdicts_folder(config))))
+        judge = await start_cascade(config, cache)
+        try:
+            return await grade_rows(rows, judge, draining)
+        finally:
+            await judge.close()
+
+
+async def grade_rows(
+    rows: list[tuple[dict[str, Any], Candidates]], judge: Judge, draining: asyncio.Event | None = None
+) -> list[JudgedRow]:
+    """The rows with a verdict an answer, in their order. Drained once draining is set: verdicts so far are kept."""
+    work = asyncio.create_task(_grade_batches(rows, judge))
+    drain = asyncio.create_task((draining or asyncio.Event()).wait())
     try:
-        return await grade_rows(rows, judge)
+        await asyncio.wait((work, drain), return_when=asyncio.FIRST_COMPLETED)
+        if work.done():
+            return work.result()
+        raise Drained("stopped on a signal; a model's verdicts so far are kept: run the same command again")
     finally:
-        await judge.close()
+        for task in (work, drain):
+            task.cancel()
+        await asyncio.gather(work, drain, return_exceptions=True)
 
 
-async def grade_rows(rows: list[tuple[dict[str, Any], Candidates]], judge: Judge) -> list[JudgedRow]:
-    """The rows with a verdict an answer, in their order."""
+async def _grade_batches(rows: list[tuple[dict[str, Any], Candidates]], judge: Judge) -> list[JudgedRow]:
     graded: list[JudgedRow] = []
     for start in range(0, len(rows), MAX_ROWS_AT_ONCE):
         batch = rows[start : start + MAX_ROWS_AT_ONCE]
@@ -164,12 +192,17 @@ async def _grade_row(row: dict[str, Any], candidates: Candidates, judge: Judge) 
 def write_rows(path: Path, grading: Grading) -> None:
     """Replace path by the judged rows, in one step. Other fields of a row stay as they were."""
     rows = [{**row.row, "labels": list(row.labels), "answers": list(row.answers)} for row in grading.rows]
+    write_json(path, rows)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Replace path by a value as JSON, in one step. StoreFailed."""
     temporary = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            json.dump(rows, file, indent=1)
+            json.dump(value, file, indent=1)
             file.write("\n")
             file.flush()
             os.fsync(file.fileno())

@@ -6,6 +6,7 @@ import shutil
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import msgspec
 from rich.console import Console
@@ -43,6 +44,30 @@ def judged(grading: Grading) -> Iterator[Judged]:
         labels = row.old_labels or (None,) * len(row.answers)
         for at, (answer, verdict, label) in enumerate(zip(row.answers, row.verdicts, labels, strict=True)):
             yield Judged(row.candidates.id, at, row.candidates.correct_answer, answer, verdict, label)
+
+
+def report(grading: Grading) -> dict[str, Any]:
+    """Everything a grading found, as JSON: nothing is cut here."""
+    every = list(judged(grading))
+    return {
+        "num_rows": len(grading.rows),
+        "num_answers": len(every),
+        "counts": [
+            {"outcome": outcome, "rule": rule, "num_answers": count}
+            for (outcome, rule), count in sorted(grading.counts.items())
+        ],
+        "malformed": [msgspec.structs.asdict(row) for row in grading.malformed],
+        "unknown": [_listed(one) for one in every if one.verdict.outcome == "unknown"],
+        "disagreements": [_listed(one) for one in every if one.old_label not in (None, one.label)],
+    }
+
+
+def _listed(one: Judged) -> dict[str, Any]:
+    return {
+        **{name: getattr(one, name) for name in ("id", "candidate", "reference", "answer", "old_label")},
+        "outcome": one.verdict.outcome,
+        "rule": one.verdict.rule,
+    }
 
 
 def print_report(grading: Grading, compare: bool, console: Console | None = None) -> None:

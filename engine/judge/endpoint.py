@@ -1,0 +1,277 @@
+"""Chats with an OpenAI-compatible endpoint: a reply is whole and well-formed, or there is none.
+
+One session, bounded concurrency, bounded bodies, no redirects. What fails is tried again at a growing pace; while
+nothing at all is answered everyone waits and one probe at a time is sent (see circuit). Once a reply has come, its
+request is never sent again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import random
+import sys
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any, NoReturn
+
+import aiohttp
+import msgspec
+
+from engine.errors import ConfigurationError, JudgeUnreachable
+from engine.judge.circuit import Circuit, Pace, retry_after_seconds
+
+MAX_BODY_BYTES = 1 << 20
+"""A longer body is not read to its end and is no reply."""
+
+MAX_TRIES = 8
+"""Failed tries after which a request is given up, where the endpoint answered others meanwhile."""
+
+PACE = Pace()
+_SILENT_SECONDS = 60.0
+"""That the endpoint is down is said at most this often."""
+_EXCERPT_CHARS = 200
+_REFUSED = frozenset({400, 413, 415, 422})
+"""The endpoint understands and will not: this request alone is at fault."""
+
+_BUSY = frozenset({429, 503})
+_PASSING = frozenset({408, 425, *_BUSY})
+_PROBE: tuple[dict[str, Any], ...] = ({"role": "user", "content": "Say OK."},)
+
+
+class Reply(msgspec.Struct, frozen=True):
+    """The text of a reply, "" where it is none, and whether it ran into the token limit."""
+
+    text: str
+    cut: bool
+
+
+class Unanswered(Exception):
+    """This one request gets no reply, while the endpoint works: refused, or failing every time."""
+
+    def __init__(self, kind: str, reason: str) -> None:
+        super().__init__(reason)
+        self.kind = kind
+
+
+class _Failed(Exception):
+    """One try failed; pause is what the endpoint asked for in seconds."""
+
+    def __init__(self, reason: str, pause: float | None = None, busy: bool = False) -> None:
+        super().__init__(reason)
+        self.pause = pause
+        self.busy = busy
+
+
+class _Message(msgspec.Struct):
+    content: str | None = None
+
+
+class _Choice(msgspec.Struct):
+    message: _Message
+    finish_reason: str | None = None
+
+
+class _Usage(msgspec.Struct):
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+
+
+class _Completion(msgspec.Struct):
+    choices: list[_Choice]
+    usage: _Usage | None = None
+
+
+class Spent(msgspec.Struct):
+    """What an endpoint was asked so far."""
+
+    num_requests: int = 0
+    num_replies: int = 0
+    num_failures: int = 0
+    num_prompt_tokens: int = 0
+    num_completion_tokens: int = 0
+
+
+class Endpoint:
+    """An endpoint's chat completions. Made by start(), which names a wrong URL, key or model at once.
+
+    >>> endpoint = await Endpoint.start("http://localhost:8000/v1", "judge", key=None)
+    >>> reply = await endpoint.chat([{"role": "user", "content": "2+2?"}], max_tokens=8, temperature=0.0)
+    >>> await endpoint.close()
+    """
+
+    def __init__(
+        self,
+        url: str,
+        model: str,
+        key: str | None,
+        concurrency: int = 32,
+        patience_seconds: float = 600.0,
+        request_seconds: float = 120.0,
+        pace: Pace = PACE,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.spent = Spent()
+        self._url = url.rstrip("/") + "/chat/completions"
+        self._model = model
+        self._key = key
+        self._patience_seconds = patience_seconds
+        self._pace = pace
+        self._clock = clock
+        self._circuit = Circuit(pace)
+        self._silent_until = -math.inf
+        self._permits = asyncio.Semaphore(concurrency)
+        self._probing = asyncio.Lock()
+        self._last_failure: Exception = _Failed("not asked yet")
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=concurrency + 1),
+            timeout=aiohttp.ClientTimeout(total=request_seconds),
+            headers=_headers(key),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            auto_decompress=False,
+        )
+
+    @classmethod
+    async def start(cls, url: str, model: str, key: str | None, **options: Any) -> Endpoint:
+        """The endpoint after one probe. ConfigurationError where it refuses; one that is down may come up later."""
+        endpoint = cls(url, model, key, **options)
+        try:
+            await endpoint._probe()
+        except BaseException:
+            await endpoint.close()
+            raise
+        return endpoint
+
+    async def chat(self, messages: list[dict[str, Any]], max_tokens: int, temperature: float) -> Reply:
+        """The reply to a chat. Unanswered: this one gets none; JudgeUnreachable: none did, for all our patience."""
+        since, replies_before, num_tries = self._clock(), self.spent.num_replies, 0
+        while True:
+            await self._admitted(since)
+            try:
+                async with self._permits:
+                    return await self._try(messages, max_tokens, temperature)
+            except _Failed as failure:
+                self._note_failure(failure)
+                num_tries += not failure.busy
+                if num_tries >= MAX_TRIES and self.spent.num_replies > replies_before:
+                    raise Unanswered("failed", str(failure)) from failure
+                self._check_patience(since, failure)
+                if not self._circuit.is_open:
+                    await asyncio.sleep(self._pace.pause(max(num_tries, 1), random.random()))
+
+    async def close(self) -> None:
+        await self._session.close()
+
+    @property
+    def _works(self) -> bool:
+        return self.spent.num_replies > 0 and not self._circuit.is_open
+
+    async def _admitted(self, since: float) -> None:
+        """Wait until requests may be sent; where the endpoint does not work the waiters probe in turn."""
+        while not self._works or self._circuit.wait_seconds(self._clock()) > 0:
+            if self._works:
+                await self._sleep_within_patience(since)
+                continue
+            async with self._probing:
+                if not self._works:
+                    await self._sleep_within_patience(since)
+                    await self._probe()
+
+    async def _sleep_within_patience(self, since: float) -> None:
+        now = self._clock()
+        left = self._patience_seconds - self._circuit.waited(since, now)
+        await asyncio.sleep(max(min(self._circuit.wait_seconds(now), left), 0.0))
+        self._check_patience(since, self._last_failure)
+
+    async def _probe(self) -> None:
+        """Send a question that any model can answer; ConfigurationError where even the first is refused."""
+        try:
+            await self._try(list(_PROBE), 1, 0.0)
+        except _Failed as failure:
+            self._note_failure(failure)
+        except Unanswered as refusal:
+            if self.spent.num_replies == 0:
+                raise ConfigurationError(f"the judge at {self._url}, model {self._model}: {refusal}") from refusal
+            self._note_failure(_Failed(str(refusal)))
+
+    def _note_failure(self, failure: _Failed) -> None:
+        self.spent.num_failures += 1
+        self._last_failure = failure
+        now, was_open = self._clock(), self._circuit.is_open
+        if failure.pause is not None:
+            self._circuit.rest(now, failure.pause)
+        if not failure.busy:
+            self._circuit.on_failure(now, random.random())
+        if self._circuit.is_open and not was_open and now >= self._silent_until:
+            self._silent_until = now + _SILENT_SECONDS
+            print(f"the judge at {self._url} fails ({failure}); what needs it waits", file=sys.stderr, flush=True)
+
+    def _check_patience(self, since: float, failure: Exception) -> None:
+        if self._circuit.waited(since, self._clock()) >= self._patience_seconds:
+            raise JudgeUnreachable(
+                f"the judge at {self._url} answered nothing for --judge-patience-seconds {self._patience_seconds:g}: "
+                f"{failure}; run the same command again to go on"
+            )
+
+    async def _try(self, messages: list[dict[str, Any]], max_tokens: int, temperature: float) -> Reply:
+        """Send once. Raises _Failed, or Unanswered where the endpoint refuses."""
+        self.spent.num_requests += 1
+        request = {"model": self._model, "messages": messages, "max_tokens": max_tokens, "temperature": temperature}
+        try:
+            async with self._session.post(
+                self._url, data=msgspec.json.encode(request), allow_redirects=False
+            ) as response:
+                body = await _body(response)
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+            raise _Failed(str(error) or type(error).__name__) from error
+        if response.status != 200:
+            self._raise_for(response, body)
+        return self._read(body)
+
+    def _raise_for(self, response: aiohttp.ClientResponse, body: bytes) -> NoReturn:
+        status = response.status
+        reason = f"status {status}: {self._excerpt(body)}"
+        never_answered = self.spent.num_replies == 0
+        if status in _REFUSED or (never_answered and 400 <= status < 500 and status not in _PASSING):
+            raise Unanswered("refused", reason)
+        if 300 <= status < 400:
+            reason = f"status {status}: redirects are not followed; name the endpoint's own URL"
+        pause = retry_after_seconds(response.headers.get("Retry-After"), datetime.now(UTC))
+        raise _Failed(reason, pause if status in _BUSY else None, busy=status == 429)
+
+    def _read(self, body: bytes) -> Reply:
+        try:
+            completion = msgspec.json.decode(body, type=_Completion)
+        except (msgspec.DecodeError, RecursionError) as error:
+            raise _Failed(f"no chat completion ({error}): {self._excerpt(body)}") from error
+        if not completion.choices:
+            raise _Failed("a chat completion without choices")
+        self.spent.num_replies += 1
+        usage = completion.usage or _Usage()
+        self.spent.num_prompt_tokens += usage.prompt_tokens
+        self.spent.num_completion_tokens += usage.completion_tokens
+        self._circuit.on_answer(self._clock())
+        choice = completion.choices[0]
+        return Reply(choice.message.content or "", choice.finish_reason == "length")
+
+    def _excerpt(self, body: bytes) -> str:
+        """The beginning of a body for a message, on one line, without the key."""
+        text = " ".join(body[: 4 * _EXCERPT_CHARS].decode("utf-8", "replace").split())
+        return (text.replace(self._key, "…") if self._key else text)[:_EXCERPT_CHARS]
+
+
+def _headers(key: str | None) -> dict[str, str]:
+    headers = {"Content-Type": "application/json", "Accept-Encoding": "identity"}
+    return headers | ({"Authorization": f"Bearer {key}"} if key else {})
+
+
+async def _body(response: aiohttp.ClientResponse) -> bytes:
+    """The whole body, or a failure at the first byte above MAX_BODY_BYTES."""
+    body = bytearray()
+    async for chunk in response.content.iter_any():
+        body += chunk
+        if len(body) > MAX_BODY_BYTES:
+            response.close()
+            raise _Failed(f"status {response.status}: a body above {MAX_BODY_BYTES} bytes")
+    return bytes(body)

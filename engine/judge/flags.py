@@ -1,0 +1,91 @@
+"""Every flag of the judge, shared by the commands that judge, and what identifies a judge by its verdicts."""
+
+from __future__ import annotations
+
+from typing import Literal
+from urllib.parse import urlsplit
+
+import msgspec
+
+from engine.errors import UsageError
+
+JudgeTemplate = Literal["own", "mmprm"]
+
+RULES_VERSION = 2
+"""Raised when a judging rule changes: older stored verdicts are then not found, older stores do not go on."""
+
+KEY_VARIABLE = "OMEGAPRM_JUDGE_KEY"
+"""Environment variable that holds the endpoint's key; no flag and no file ever does."""
+
+
+class JudgeFlags(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The flags of every command that judges answers."""
+
+    math_verify_workers: int = 1
+    """Processes that compare answers by math-verify."""
+    math_verify_seconds: float = 5.0
+    """Deadline of one comparison; past it the verdict is unknown."""
+    judge_url: str | None = None
+    """Base of an OpenAI-compatible endpoint, as http://host:8000/v1, asked where no rule decides; its key comes
+    from the environment variable OMEGAPRM_JUDGE_KEY."""
+    judge_model: str | None = None
+    """Model that the endpoint is asked for."""
+    judge_model_path: str | None = None
+    """Local folder of a Hugging Face model that judges instead of an endpoint, in an engine of its own."""
+    judge_template: JudgeTemplate = "own"
+    """How the judge is asked: "own" reasons and ends with a verdict line, "mmprm" says Yes or No as in MM-PRM."""
+    judge_concurrency: int = 32
+    """Requests to the endpoint at once."""
+    judge_patience_seconds: float = 600.0
+    """Time an answer is waited for while the endpoint answers nothing at all; past it the command ends with 69."""
+    judge_request_seconds: float = 120.0
+    """Deadline of one request."""
+    judge_max_asks: int = 3
+    """Times one answer is put to the judge while its reply holds no readable verdict; then it is unknown."""
+    judge_max_tokens: int = 1024
+    """Tokens of a judge's reply at the most, with the template "own"."""
+
+    def __post_init__(self) -> None:
+        for name, least in _LEAST.items():
+            if getattr(self, name) < least:
+                raise UsageError(f"--{name.replace('_', '-')} {getattr(self, name)}: must be at least {least}")
+        for name in ("math_verify_seconds", "judge_patience_seconds", "judge_request_seconds"):
+            if getattr(self, name) <= 0:
+                raise UsageError(f"--{name.replace('_', '-')} {getattr(self, name)}: must be above 0")
+        _check_url(self.judge_url)
+        if (self.judge_url is None) != (self.judge_model is None):
+            raise UsageError("--judge-url and --judge-model: give both or neither")
+        if self.judge_url is not None and self.judge_model_path is not None:
+            raise UsageError("--judge-model-path: cannot be given together with --judge-url")
+
+
+def judge_identity(flags: JudgeFlags) -> str:
+    """What decides the verdicts beside the rules: the template and model asked, "" where none is."""
+    asked = flags.judge_model or flags.judge_model_path
+    return f"{flags.judge_template} {asked}" if asked else ""
+
+
+def judge_settings(flags: JudgeFlags) -> str:
+    """What decides the verdicts, in words: a store or file made under others does not go on."""
+    identity = judge_identity(flags)
+    return f"rules {RULES_VERSION}" + (f", then {identity}" if identity else "")
+
+
+_LEAST = {
+    "math_verify_workers": 1,
+    "judge_concurrency": 1,
+    "judge_max_asks": 1,
+    "judge_max_tokens": 1,
+}
+
+
+def _check_url(url: str | None) -> None:
+    if url is None:
+        return
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise UsageError(f"--judge-url {url}: must begin with http:// or https:// and name a host")
+    if parts.username or parts.password:
+        raise UsageError(f"--judge-url: must hold no user or password; the key is read from {KEY_VARIABLE}")
+    if parts.query or parts.fragment:
+        raise UsageError(f"--judge-url {url}: must end with its path, as http://host:8000/v1")
