@@ -1,4 +1,4 @@
-"""bin/export: stores -> training rows in MM-PRM's format; order and bytes depend on the stores' contents alone."""
+"""bin/export: stores -> training rows or trees; order and bytes depend on the stores' contents alone."""
 
 from __future__ import annotations
 
@@ -9,19 +9,25 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 import tyro
 
 from engine import journal
 from engine.config import LATER_RULES, SearchRule
+from engine.data_card import data_card
 from engine.errors import BadInput, ConfigurationError, StoreFailed
+from engine.formats import WRITERS, Format, RowSet, pretty
 from engine.partial import write_whole
-from engine.records import Problem, ProblemRecord, TrainingRow, process_text
+from engine.records import Problem, ProblemRecord, TrainingRow
 from engine.selection import Labelled, Selection, Wrong, select
 from engine.store import Store, problem_key
 from engine.tree import replay
+from engine.tree_json import tree_json
+
+STILL_OPEN = "open, its tree still growing"
+OPEN = f"problems dropped: {STILL_OPEN}"
 
 
 class ExportConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -30,9 +36,12 @@ class ExportConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     stores: Annotated[tuple[str, ...], tyro.conf.Positional]
     """Store folders; of a problem in several of them the first is taken."""
     out: str
-    """Folder for train.jsonl, meta.json and counts.json."""
+    """Folder for the rows or trees, counts.json and a data card, README.md."""
+    format: Format = "mmprm"
+    """"mmprm": training rows for bin/train; "trl", "parquet", "processbench": the same rows for others; "trees":
+    the whole trees in MM-PRM's JSON."""
     name: str = "omegaprm"
-    """Name of the data set in the meta file."""
+    """Name of the data set in the meta file and on the data card."""
     seed: int = 0
     """Draws the right solutions that stand beside the wrong ones."""
     wrong: Wrong = "searched"
@@ -43,31 +52,67 @@ class ExportConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
 
 def export(config: ExportConfig) -> None:
-    """Write DIR/train.jsonl, the InternVL meta file beside it, and the counts of what was kept and dropped."""
+    """Write the rows or trees into DIR, and beside them the counts of what was kept and dropped and a data card."""
     counts: Counter[str] = Counter()
     with ExitStack() as opened:
-        stores = [Store.open_reader(Path(path)) for path in config.stores]
-        for store in stores:
-            opened.callback(store.close)
-        rows, roots = _all_rows(config, stores, counts)
+        stores = [opened.enter_context(Store.open_reader(Path(path))) for path in config.stores]
+        settings = [store.fingerprint() for store in stores]
+        if config.format == "trees":
+            _write_trees(config, stores, counts)
+        else:
+            _write_rows(config, stores, settings, counts)
+    write_whole(Path(config.out) / "counts.json", pretty(dict(sorted(counts.items()))))
+    card = data_card(config.format, config.name, _label_rule(config), settings, counts, _notes(counts))
+    write_whole(Path(config.out) / "README.md", card)
+    print("\n".join([_sentence(counts), *_notes(counts)]))
+
+
+def _write_rows(
+    config: ExportConfig, stores: Sequence[Store], settings: Sequence[dict[str, str]], counts: Counter[str]
+) -> None:
+    rows, roots = _all_rows(config, stores, counts)
     if not rows:
         raise BadInput(f"no rows to export from {', '.join(config.stores)}: {_sentence(counts)}")
-    folder = _made(Path(config.out))
     root = os.path.commonpath(sorted(roots)) if roots else ""
-    lines = [_line(row, image_root, root) for row, image_root in rows]
-    meta = {
-        config.name: {
-            "root": root,
-            "annotation": str((folder / "train.jsonl").resolve()),
-            "data_augment": False,
-            "repeat_time": 1,
-            "length": len(lines),
-        }
-    }
-    write_whole(folder / "train.jsonl", b"".join(lines))
-    write_whole(folder / "meta.json", _pretty(meta))
-    write_whole(folder / "counts.json", _pretty(dict(sorted(counts.items()))))
-    print(_sentence(counts))
+    generators = sorted({setting["model"] for setting in settings if "model" in setting})
+    row_set = RowSet(
+        name=config.name,
+        rows=[_below(root, row, image_root) for row, image_root in rows],
+        root=root,
+        generator=" ".join(generators),
+    )
+    WRITERS[config.format](_made(Path(config.out)), row_set, counts)
+
+
+def _write_trees(config: ExportConfig, stores: Sequence[Store], counts: Counter[str]) -> None:
+    """One file a finished problem, named by its key."""
+    folder = _made(Path(config.out) / "trees")
+    for store, record in _records(stores, counts):
+        if record.state != "done" or record.root.judged == 0:
+            counts[f"problems dropped: {_why_dropped(record)}"] += 1
+            continue
+        estimates = list(journal.estimates(store, record.problem.id))
+        tree = replay(stored_rule(store), estimates)
+        name = f"{problem_key(record.problem.id).hex()}.json"
+        write_whole(folder / name, pretty(tree_json(record.problem, estimates, tree)))
+        counts["trees"] += 1
+    if not counts["trees"]:
+        raise BadInput(f"no trees to export from {', '.join(config.stores)}: {_sentence(counts)}")
+
+
+def _label_rule(config: ExportConfig) -> dict[str, object]:
+    """The flags that decide the rows and their labels; a tree is written as it grew."""
+    if config.format == "trees":
+        return {}
+    return {name: getattr(config, name) for name in ("wrong", "mask_unestimated", "seed")}
+
+
+def _notes(counts: Counter[str]) -> list[str]:
+    """What a reader of the counts must not overlook."""
+    num_open = counts.get(OPEN, 0)
+    if not num_open:
+        return []
+    return [f"{num_open} problems are left out: their trees were still growing. Export again once annotate has ended."]
 
 
 def _all_rows(
@@ -104,8 +149,8 @@ def _keyed(at: int, store: Store) -> Iterator[tuple[bytes, int, ProblemRecord]]:
 
 def problem_rows(config: ExportConfig, store: Store, record: ProblemRecord, counts: Counter[str]) -> list[TrainingRow]:
     """The rows of one problem; none where its tree is unfinished or its root is all right or all wrong."""
-    why = record.state if record.state != "done" else record.reason
-    if why in ("open", "quarantined", "too hard", "too easy", "nothing judged"):
+    why = _why_dropped(record)
+    if why in (STILL_OPEN, "quarantined", "too hard", "too easy", "nothing judged"):
         counts[f"problems dropped: {why}"] += 1
         return []
     estimates = list(journal.estimates(store, record.problem.id))
@@ -114,6 +159,12 @@ def problem_rows(config: ExportConfig, store: Store, record: ProblemRecord, coun
     selection = select(estimates, tree, rng, config.mask_unestimated, config.wrong)
     _count(counts, selection)
     return [_row(record.problem, at, solution) for at, solution in enumerate(selection.rows)]
+
+
+def _why_dropped(record: ProblemRecord) -> str:
+    if record.state == "open":
+        return STILL_OPEN
+    return record.reason if record.state == "done" else record.state
 
 
 def stored_rule(store: Store) -> SearchRule:
@@ -146,21 +197,10 @@ def _row(problem: Problem, at: int, solution: Labelled) -> TrainingRow:
     )
 
 
-def _line(row: TrainingRow, image_root: str, root: str) -> bytes:
-    """One row as MM-PRM's JSONL; image paths relative to the meta file's root."""
-    images = [os.path.relpath(os.path.join(image_root, path), root) for path in row.images]
-    value: dict[str, Any] = {"id": row.id}
-    if images:
-        value["image"] = images[0] if len(images) == 1 else images
-    value["conversations"] = [
-        {"from": "human", "value": process_text(row.question, row.steps)},
-        {"from": "gpt", "value": row.labels},
-    ]
-    return msgspec.json.encode(value) + b"\n"
-
-
-def _pretty(value: object) -> bytes:
-    return msgspec.json.format(msgspec.json.encode(value), indent=2) + b"\n"
+def _below(root: str, row: TrainingRow, image_root: str) -> TrainingRow:
+    """The row with image paths relative to the root of all rows."""
+    images = tuple(os.path.relpath(os.path.join(image_root, path), root) for path in row.images)
+    return msgspec.structs.replace(row, images=images)
 
 
 def _sentence(counts: Counter[str]) -> str:

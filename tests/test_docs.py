@@ -23,13 +23,19 @@ from trainer import rows
 
 ROOT = Path(__file__).resolve().parents[1]
 README, CONTRIBUTING, FORMATS = ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "docs" / "formats.md"
-DOCUMENTS = (README, CONTRIBUTING, FORMATS, ROOT / "docs" / "judge.md")
+DOCUMENTS = (
+    README,
+    CONTRIBUTING,
+    FORMATS,
+    ROOT / "docs" / "judge.md",
+    ROOT / "docs" / "exports.md",
+)
 PACKAGES = ("engine", "trainer", "evaluator")
 PRESETS_OF = {"annotate": PRESETS}
 WITHOUT_STRUCT = {"quickstart", "setup", "test"}
 """Commands that set up the environment first and have no config struct; bin/test takes pytest's arguments."""
 
-COMMAND = re.compile(r"(?<![\w/.])bin/([a-z]+)\b(?!\.)")
+COMMAND = re.compile(r"(?<![\w/.])bin/([a-z]+(?:-[a-z]+)*)\b(?!\.)")
 FLAG = re.compile(r"(?<![\w-])--[a-z][a-z-]*")
 
 
