@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 
 from engine import journal
+from engine.collector import rare_collections
 from engine.config import LATER_RULES, AnnotateConfig, Sampling, SearchRule
 from engine.errors import Drained
 from engine.judge.base import Judge
@@ -120,7 +121,8 @@ async def grow_all(
         await search.grow(problem, seeds.image_digests.get(problem.id, ()))
 
     async with shown(progress.line):
-        await run_all(waiting, grow, config.concurrency, draining, config.drain_seconds)
+        with rare_collections():
+            await run_all(waiting, grow, config.concurrency, draining, config.drain_seconds)
     if progress.num_ended < len(seeds.problems):
         raise Drained(f"stopped on a signal with everything saved ({progress.line()}); run the same command again")
     _report(store, seeds, progress)

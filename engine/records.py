@@ -31,14 +31,14 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
     image_root: str = ""
 
 
-class Verdict(msgspec.Struct, frozen=True):
+class Verdict(msgspec.Struct, frozen=True, gc=False):
     """A judge's word on one answer and the rule that gave it, such as "exact", "number" or "math-verify"."""
 
     outcome: Literal["correct", "incorrect", "unknown"]
     rule: str
 
 
-class Rollout(msgspec.Struct, frozen=True, array_like=True):
+class Rollout(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One sampled completion of a state: its own steps after the prefix, the last one the answer.
 
     text is kept only where no steps could be read from it (unparsed or truncated), steps are empty then.
@@ -51,7 +51,7 @@ class Rollout(msgspec.Struct, frozen=True, array_like=True):
     text: str = ""
 
 
-class Counts(msgspec.Struct, frozen=True, array_like=True):
+class Counts(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Rollouts of one state by outcome. MC(s) = correct / judged, undefined where nothing was judged."""
 
     correct: int = 0
@@ -79,7 +79,7 @@ class Counts(msgspec.Struct, frozen=True, array_like=True):
         )
 
 
-class Origin(msgspec.Struct, frozen=True, array_like=True):
+class Origin(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Where a state's prefix was cut: the first num_steps steps of a rollout of an earlier estimate."""
 
     estimate: int

@@ -8,6 +8,9 @@ from typing import TypeVar
 
 Item = TypeVar("Item")
 
+MAX_OPENED_AT_ONCE = 256
+"""Lanes opened in one turn of the event loop, so that others get theirs in between."""
+
 
 async def run_all(
     items: Iterable[Item],
@@ -29,8 +32,10 @@ async def run_all(
 
     async def lanes() -> None:
         async with asyncio.TaskGroup() as group:
-            for _ in range(concurrency):
+            for number in range(1, concurrency + 1):
                 group.create_task(lane())
+                if number % MAX_OPENED_AT_ONCE == 0:
+                    await asyncio.sleep(0)
 
     running = asyncio.create_task(lanes())
     alarm = asyncio.create_task(_cancel_after_drain(running, draining, drain_seconds))

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from engine import journal
 from engine.config import SearchRule
 from engine.judge.base import Judge
 from engine.policy.base import Completion, Policy, ProblemFailed, Prompt
-from engine.prompts import StepFormat, parse
-from engine.records import Estimate, Problem, ProblemRecord, Rollout
+from engine.prompts import Solution, StepFormat, parse
+from engine.records import Estimate, Outcome, Problem, ProblemRecord, Rollout, Verdict
 from engine.seeds import derive_seed
 from engine.store import Store, StoreDamaged
 from engine.tree import Tree, Want, apply, next_want
+from engine.turns import Turns
+
+REPLAYED_A_TURN = 16
+"""Stored estimates that one turn of the event loop replays."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +34,7 @@ class Search:
     draining: asyncio.Event
     on_estimate: Callable[[Estimate], None] = field(default=lambda estimate: None)
     on_end: Callable[[ProblemRecord], None] = field(default=lambda record: None)
+    turns: Turns = field(default_factory=Turns)
 
     async def grow(self, problem: Problem, image_digests: tuple[str, ...] = ()) -> None:
         """Grow a problem's tree from where the store has it until it is done, fails, or the run drains.
@@ -50,12 +55,16 @@ class Search:
         """The finished record, or None where the run drains first."""
         record = ProblemRecord(problem=problem, state="open", image_digests=image_digests)
         tree = Tree.new(self.rule)
+        await self.turns.take()
         for estimate in journal.estimates(self.store, problem.id):
+            if estimate.number % REPLAYED_A_TURN == REPLAYED_A_TURN - 1:
+                await self.turns.take()
             tree = self._replayed(tree, estimate)
             record = _counted(record, estimate)
         while (want := next_want(tree)) is not None:
             if self.draining.is_set():
                 return None
+            await self.turns.take()
             estimate = await self._estimate(problem, image_digests, want)
             record = _counted(record, estimate)
             writes = [journal.write_estimate(problem.id, estimate)]
@@ -77,17 +86,25 @@ class Search:
         seed = derive_seed(self.run_seed, problem.id, want.number)
         prompt = Prompt(problem, prefix, image_digests)
         completions = await self.policy.sample(prompt, want.num, seed)
-        rollouts = await asyncio.gather(*(self._rollout(problem, completion) for completion in completions))
+        await self.turns.take()
+        solutions = [None if one.truncated else parse(one.text, self.step_format) for one in completions]
+        verdicts = await self._verdicts(problem, [solution.answer for solution in solutions if solution])
+        rollouts = (_rollout(*pair, verdicts) for pair in zip(completions, solutions, strict=True))
         return Estimate(want.number, want.origin, prefix, seed, tuple(rollouts))
 
-    async def _rollout(self, problem: Problem, completion: Completion) -> Rollout:
-        if completion.truncated:
-            return Rollout((), "truncated", num_tokens=completion.num_tokens, text=completion.text)
-        solution = parse(completion.text, self.step_format)
-        if solution is None:
-            return Rollout((), "unparsed", num_tokens=completion.num_tokens, text=completion.text)
-        verdict = await self.judge.grade(problem, solution.answer)
-        return Rollout(solution.steps, verdict.outcome, verdict.rule, completion.num_tokens)
+    async def _verdicts(self, problem: Problem, answers: Iterable[str]) -> dict[str, Verdict]:
+        """One verdict for each distinct answer: most rollouts of a problem share a few."""
+        distinct = list(dict.fromkeys(answers))
+        verdicts = await asyncio.gather(*(self.judge.grade(problem, answer) for answer in distinct))
+        return dict(zip(distinct, verdicts, strict=True))
+
+
+def _rollout(completion: Completion, solution: Solution | None, verdicts: Mapping[str, Verdict]) -> Rollout:
+    if solution is None:
+        outcome: Outcome = "truncated" if completion.truncated else "unparsed"
+        return Rollout((), outcome, num_tokens=completion.num_tokens, text=completion.text)
+    verdict = verdicts[solution.answer]
+    return Rollout(solution.steps, verdict.outcome, verdict.rule, completion.num_tokens)
 
 
 def _counted(record: ProblemRecord, estimate: Estimate) -> ProblemRecord:

@@ -19,7 +19,7 @@ from engine.store.database import Database, Write
 
 MAX_BATCH_BYTES = 32 << 20
 """A batch is cut here: a backlog neither fills memory with dirty pages nor keeps the first waiting."""
-MAX_WOKEN_AT_ONCE = 256
+MAX_WOKEN_AT_ONCE = 64
 """Waiters woken in one turn of the event loop, so that others get theirs in between."""
 
 Future: TypeAlias = "asyncio.Future[None] | concurrent.futures.Future[None]"

@@ -1,0 +1,55 @@
+"""The flags of bin/bench: which figures, where to, and every flag of bin/annotate with a size that fits a bench."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tyro.conf import Positional
+
+from engine.bench.figures import FIGURES
+from engine.config import AnnotateConfig
+from engine.errors import UsageError
+
+_EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+
+
+class BenchConfig(AnnotateConfig, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Measure the figures named, or all, and print them as one JSON object. Progress goes to stderr.
+
+    All flags of bin/annotate are there too, so that what a flag buys can be measured.
+    """
+
+    names: Positional[tuple[str, ...]] = ()
+    """Figures to measure; none: all of them, which takes less than ten minutes on two cores."""
+    against: str | None = None
+    """An earlier output to compare with: each figure also gets its ratio to the value there."""
+    out: str | None = None
+    """A file to write the JSON to as well."""
+    repeats: int = 3
+    """Times that each figure is measured; its value is the median."""
+    num_problems: int = 128
+    """Problems of the figures on the real engine; the seeds are repeated under other ids where they are fewer."""
+    num_serial_problems: int = 4
+    """Problems of the serial side of speedup_over_serial."""
+    seeds: tuple[str, ...] = (str(_EXAMPLES / "sums" / "seeds.json"),)
+    """Seed files of the figures on the real engine."""
+    model: str = str(_EXAMPLES / "policy")
+    """Local folder of the policy, a Hugging Face model."""
+    store: str = ""
+    """Folder on the disk to measure, for stores that are deleted afterwards; default: a temporary folder."""
+    concurrency: int = 512
+    """Problems worked on at once."""
+    max_new_tokens: int = 160
+    """Tokens a rollout at the most."""
+    rollout_budget: int = 64
+    """Rollouts a problem at the most, on the real engine."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("repeats", "num_problems", "num_serial_problems"):
+            if getattr(self, name) < 1:
+                raise UsageError(f"--{name.replace('_', '-')} {getattr(self, name)}: must be at least 1")
+        known = [figure.name for figure in FIGURES]
+        for name in self.names:
+            if name not in known:
+                raise UsageError(f"NAMES {name}: there is no such figure; there are {', '.join(known)}")

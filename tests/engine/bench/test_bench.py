@@ -1,0 +1,99 @@
+"""bin/bench: every figure of the table can be measured, and its output is what the documents say."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import json
+import time
+from pathlib import Path
+
+import pytest
+
+from engine.bench import loop, memory, resume, scripted
+from engine.bench import run as runner
+from engine.bench.clock import heartbeat, percentile
+from engine.bench.config import BenchConfig
+from engine.bench.figures import FIGURES, Figure, Measured
+from engine.collector import rare_collections
+from engine.config import SearchRule
+from engine.errors import BadInput, UsageError
+
+PERFORMANCE = Path(__file__).resolve().parents[3] / "docs" / "performance.md"
+SCRIPTED = ("bytes_per_open_search", "resume_s_per_million", "loop_rollouts_per_s", "loop_lag_p99_ms")
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The scripted figures at a size that takes a second."""
+    for name in ("RATE_PROBLEMS", "RATE_OPEN", "LAG_PROBLEMS", "LAG_OPEN"):
+        monkeypatch.setattr(loop, name, 8)
+    monkeypatch.setattr(memory, "NUM_SEARCHES", 4)
+    for module in (memory, resume):
+        monkeypatch.setattr(module, "NUM_TEMPLATES", 1)
+    monkeypatch.setattr(resume, "NUM_SEARCHES", 2)
+
+
+def test_the_table_of_figures_in_the_documents_is_the_programs() -> None:
+    listed = [line.split("|")[1].strip().strip("`") for line in PERFORMANCE.read_text().splitlines() if "| `" in line]
+    assert listed[: len(FIGURES)] == [figure.name for figure in FIGURES]
+
+
+@pytest.mark.parametrize("figure", FIGURES, ids=lambda figure: figure.name)
+def test_the_function_of_every_figure_is_there(figure: Figure) -> None:
+    assert asyncio.iscoroutinefunction(figure.load())
+
+
+@pytest.mark.usefixtures("small")
+def test_the_scripted_figures_are_measured_and_compared(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    earlier = tmp_path / "earlier.json"
+    runner.bench(BenchConfig(names=SCRIPTED, repeats=1, store=str(tmp_path), out=str(earlier)))
+    shown = json.loads(capsys.readouterr().out)
+    assert shown == json.loads(earlier.read_text())
+    assert list(shown) == list(SCRIPTED)
+    for entry in shown.values():
+        assert entry["value"] > 0
+        assert entry["min"] <= entry["median"] <= entry["max"]
+        assert entry["unit"]
+        assert entry["conditions"]["machine"]
+    runner.bench(BenchConfig(names=SCRIPTED[2:3], repeats=1, against=str(earlier)))
+    (again,) = json.loads(capsys.readouterr().out).values()
+    assert again["ratio"] == pytest.approx(again["value"] / shown[SCRIPTED[2]]["value"])
+
+
+def test_an_unknown_figure_is_refused_by_name() -> None:
+    with pytest.raises(UsageError, match="speed: there is no such figure"):
+        BenchConfig(names=("speed",))
+
+
+def test_a_file_that_is_no_output_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "other.json").write_text("[1]")
+    with pytest.raises(BadInput, match="--against"):
+        runner.bench(BenchConfig(names=SCRIPTED[:1], against=str(tmp_path / "other.json")))
+
+
+def test_the_value_of_a_figure_is_the_median() -> None:
+    entry = FIGURES[0].entry(Measured((5.0, 1.0, 2.0), {}))
+    assert (entry.value, entry.min, entry.median, entry.max, entry.repeats) == (2.0, 1.0, 2.0, 5.0, 3)
+
+
+async def test_a_stall_of_the_loop_counts_as_all_the_beats_it_swallowed() -> None:
+    async with heartbeat() as late:
+        await asyncio.sleep(0)
+        begun = time.thread_time()
+        while time.thread_time() - begun < 0.2:
+            pass
+        await asyncio.sleep(0.01)
+    assert percentile(late, 0.5) > 0.05
+
+
+def test_scripted_trees_are_open_with_as_many_rollouts_as_asked_for() -> None:
+    (estimates,) = scripted.open_trees(SearchRule(rollout_budget=2000), 160, 1)
+    assert sum(estimate.counts.total for estimate in estimates) == 160
+
+
+def test_the_collector_is_as_before_after_a_run() -> None:
+    before = gc.get_threshold()
+    with rare_collections():
+        assert gc.get_freeze_count() > 0
+    assert (gc.get_threshold(), gc.get_freeze_count()) == (before, 0)
