@@ -15,9 +15,10 @@ import msgspec
 import tyro
 
 from engine import journal
+from engine.certainty import step_counts
 from engine.config import LATER_RULES, SearchRule
 from engine.data_card import data_card
-from engine.errors import BadInput, ConfigurationError, StoreFailed
+from engine.errors import BadInput, ConfigurationError, StoreFailed, UsageError
 from engine.formats import WRITERS, Format, RowSet, pretty
 from engine.partial import write_whole
 from engine.records import Problem, ProblemRecord, TrainingRow
@@ -49,6 +50,15 @@ class ExportConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     the rollouts from a state that no rollout could save."""
     mask_unestimated: bool = False
     """Mask steps inside a node instead of giving them the node's label."""
+    min_judged: int = 0
+    """Take no label from a state with fewer judged rollouts; a wrong solution whose first error is one is dropped."""
+    counts: bool = False
+    """Write beside each row's labels what they rest on: "counts", [correct, judged] a step, and "intervals", the 95 %
+    Wilson interval of the value."""
+
+    def __post_init__(self) -> None:
+        if self.min_judged < 0:
+            raise UsageError(f"--min-judged {self.min_judged}: must be at least 0")
 
 
 def export(config: ExportConfig) -> None:
@@ -104,7 +114,7 @@ def _label_rule(config: ExportConfig) -> dict[str, object]:
     """The flags that decide the rows and their labels; a tree is written as it grew."""
     if config.format == "trees":
         return {}
-    return {name: getattr(config, name) for name in ("wrong", "mask_unestimated", "seed")}
+    return {name: getattr(config, name) for name in ("wrong", "mask_unestimated", "min_judged", "seed")}
 
 
 def _notes(counts: Counter[str]) -> list[str]:
@@ -156,9 +166,13 @@ def problem_rows(config: ExportConfig, store: Store, record: ProblemRecord, coun
     estimates = list(journal.estimates(store, record.problem.id))
     tree = replay(stored_rule(store), estimates)
     rng = random.Random(f"{config.seed} {record.problem.id}")
-    selection = select(estimates, tree, rng, config.mask_unestimated, config.wrong)
+    selection = select(estimates, tree, rng, config.mask_unestimated, config.wrong, config.min_judged)
     _count(counts, selection)
-    return [_row(record.problem, at, solution) for at, solution in enumerate(selection.rows)]
+    rows = [_row(record.problem, at, solution) for at, solution in enumerate(selection.rows)]
+    if not config.counts:
+        return rows
+    known = [step_counts(tree, solution, config.min_judged) for solution in selection.rows]
+    return [msgspec.structs.replace(row, counts=counted) for row, counted in zip(rows, known, strict=True)]
 
 
 def _why_dropped(record: ProblemRecord) -> str:
@@ -184,6 +198,8 @@ def _count(counts: Counter[str], selection: Selection) -> None:
     counts["rows: right solutions"] += len(selection.rows) - selection.num_wrong
     counts["solutions dropped: duplicate text"] += selection.num_duplicates
     counts["solutions dropped: right, not drawn"] += selection.num_right_not_drawn
+    if selection.num_unsure:
+        counts["solutions dropped: first error judged too rarely"] += selection.num_unsure
     counts["problems kept" if selection.rows else "problems dropped: no first error found"] += 1
 
 

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from engine.certainty import intervals
 from engine.partial import write_whole
 from engine.records import TrainingRow, process_text
 
@@ -53,7 +54,13 @@ def _mmprm_line(row: TrainingRow) -> bytes:
         {"from": "human", "value": process_text(row.question, row.steps)},
         {"from": "gpt", "value": row.labels},
     ]
+    value |= _certainty(row)
     return msgspec.json.encode(value) + b"\n"
+
+
+def _certainty(row: TrainingRow) -> dict[str, Any]:
+    """What the labels rest on, where the row says it."""
+    return {"counts": row.counts, "intervals": intervals(row.counts)} if row.counts else {}
 
 
 def write_trl(folder: Path, rows: RowSet, counts: Counter[str]) -> None:
@@ -77,6 +84,7 @@ def _trl_line(row: TrainingRow, masked: bool) -> bytes:
         "labels": labels,
         "values": row.labels,
         "images": row.images,
+        **_certainty(row),
     }
     return msgspec.json.encode(value) + b"\n"
 
@@ -112,12 +120,13 @@ def _processbench_row(row: TrainingRow, at: int, generator: str) -> dict[str, An
         "steps": row.steps,
         "final_answer_correct": row.labels[-1] is not None and row.labels[-1] > 0,
         "label": at,
+        **_certainty(row),
     }
     return value | ({"image": list(row.images)} if row.images else {})
 
 
 def write_parquet(folder: Path, rows: RowSet, counts: Counter[str]) -> None:
-    """train.parquet, a row a solution: id, question, steps, labels (null: masked), images."""
+    """train.parquet, a row a solution: id, question, steps, labels (null: masked), images, what labels rest on."""
     import pyarrow
     import pyarrow.parquet
 
@@ -131,7 +140,11 @@ def write_parquet(folder: Path, rows: RowSet, counts: Counter[str]) -> None:
             ("images", texts),
         ]
     )
-    columns = {name: [_plain(getattr(row, name)) for row in rows.rows] for name in schema.names}
+    columns: dict[str, list[Any]] = {name: [_plain(getattr(row, name)) for row in rows.rows] for name in schema.names}
+    if any(row.counts for row in rows.rows):
+        for name, kind in (("counts", pyarrow.int64()), ("intervals", pyarrow.float64())):
+            schema = schema.append(pyarrow.field(name, pyarrow.list_(pyarrow.list_(kind))))
+            columns[name] = [_certainty(row).get(name) for row in rows.rows]
     file = BytesIO()
     pyarrow.parquet.write_table(pyarrow.table(columns, schema=schema), file, compression="zstd")
     write_whole(folder / "train.parquet", file.getvalue())

@@ -37,6 +37,7 @@ class Selection(NamedTuple):
     num_wrong: int
     num_duplicates: int
     num_right_not_drawn: int
+    num_unsure: int = 0
 
 
 def select(
@@ -45,41 +46,66 @@ def select(
     rng: random.Random,
     mask_unestimated: bool = False,
     wrong_kind: Wrong = "searched",
+    min_judged: int = 0,
 ) -> Selection:
-    """All wrong solutions of a tree and as many right ones, drawn by rng; each text once."""
-    solutions = wrong_solutions(estimates, tree, mask_unestimated)
+    """All wrong solutions of a tree and as many right ones, drawn by rng; each text once.
+
+    States with fewer judged rollouts than min_judged count as not estimated; a wrong solution whose first error is
+    such a state is left out.
+    """
+    solutions = wrong_solutions(estimates, tree, mask_unestimated, min_judged)
     if wrong_kind == "searched-and-continued":
-        solutions = chain(solutions, continued_solutions(estimates, tree, mask_unestimated))
+        solutions = chain(solutions, continued_solutions(estimates, tree, mask_unestimated, min_judged))
     wrong, again_wrong = _distinct(solutions)
-    right, again_right = _distinct(right_solutions(estimates, tree, mask_unestimated))
+    right, again_right = _distinct(right_solutions(estimates, tree, mask_unestimated, min_judged))
     drawn = sorted(rng.sample(range(len(right)), min(len(wrong), len(right))))
     return Selection(
         rows=wrong + [right[index] for index in drawn],
         num_wrong=len(wrong),
         num_duplicates=again_wrong + again_right,
         num_right_not_drawn=len(right) - len(drawn),
+        num_unsure=len(tree.errors) - len(sure_errors(estimates, tree, min_judged)),
     )
 
 
-def wrong_solutions(estimates: Sequence[Estimate], tree: Tree, mask_unestimated: bool) -> Iterator[Labelled]:
+def sure_errors(estimates: Sequence[Estimate], tree: Tree, min_judged: int) -> list[FirstError]:
+    """The first errors whose state has at least min_judged judged rollouts; the last step's is the judge's word."""
+    return [
+        error
+        for error in tree.errors
+        if error.step == len(estimates[error.estimate].rollouts[error.rollout].steps) - 1
+        or _judged(tree, _state_at(estimates, error)) >= min_judged
+    ]
+
+
+def _judged(tree: Tree, steps: Sequence[str]) -> int:
+    node = tree.node(state_digests(ROOT_DIGEST, steps)[-1])
+    return node.judged if node is not None else 0
+
+
+def wrong_solutions(
+    estimates: Sequence[Estimate], tree: Tree, mask_unestimated: bool, min_judged: int = 0
+) -> Iterator[Labelled]:
     """Each rollout that a search found the first error of, in the order of the searches."""
-    for error in tree.errors:
+    for error in sure_errors(estimates, tree, min_judged):
         estimate = estimates[error.estimate]
         steps = estimate.prefix + estimate.rollouts[error.rollout].steps
         first_error = len(estimate.prefix) + error.step
-        known = _known_values(tree, steps[:first_error])
+        known = _known_values(tree, steps[:first_error], min_judged)
         yield Labelled(steps, _filled(known, mask_unestimated) + _zeros(len(steps) - first_error, mask_unestimated))
 
 
-def continued_solutions(estimates: Sequence[Estimate], tree: Tree, mask_unestimated: bool) -> Iterator[Labelled]:
+def continued_solutions(
+    estimates: Sequence[Estimate], tree: Tree, mask_unestimated: bool, min_judged: int = 0
+) -> Iterator[Labelled]:
     """The rollouts from each state that a search proved wrong, in the order of the estimates."""
-    first_errors = {_state_at(estimates, error): error for error in tree.errors}
+    first_errors = {_state_at(estimates, error): error for error in sure_errors(estimates, tree, min_judged)}
     for estimate in estimates:
         error = first_errors.get(estimate.prefix)
         if error is None or estimate.counts.correct:
             continue
         right = len(estimates[error.estimate].prefix) + error.step
-        before = _filled(_known_values(tree, estimate.prefix[:right]), mask_unestimated)
+        before = _filled(_known_values(tree, estimate.prefix[:right], min_judged), mask_unestimated)
         for rollout in estimate.rollouts:
             if rollout.outcome == "incorrect":
                 steps = estimate.prefix + rollout.steps
@@ -99,26 +125,29 @@ def _zeros(count: int, mask_unestimated: bool) -> Labels:
     return (0.0,) + (None,) * (count - 2) + (0.0,) * (count > 1)
 
 
-def right_solutions(estimates: Sequence[Estimate], tree: Tree, mask_unestimated: bool) -> Iterator[Labelled]:
+def right_solutions(
+    estimates: Sequence[Estimate], tree: Tree, mask_unestimated: bool, min_judged: int = 0
+) -> Iterator[Labelled]:
     """Each rollout that reached the right answer, in the order of the estimates."""
     for estimate in estimates:
         for rollout in estimate.rollouts:
             if rollout.outcome == "correct":
                 steps = estimate.prefix + rollout.steps
-                known = _known_values(tree, steps[:-1])
+                known = _known_values(tree, steps[:-1], min_judged)
                 yield Labelled(steps, _filled([*known, 1.0], mask_unestimated))
 
 
-def _known_values(tree: Tree, steps: Sequence[str]) -> list[float | None]:
-    """MC of the state after each step where it was estimated.
+def _known_values(tree: Tree, steps: Sequence[str], min_judged: int) -> list[float | None]:
+    """MC of the state after each step where it was estimated by enough rollouts.
 
     These steps are followed by a state that reached the right answer, so an estimate of 0 among them is a
     sample that missed it: such a state counts as not estimated.
     """
     values: list[float | None] = []
     for digest in state_digests(ROOT_DIGEST, steps):
-        number = tree.node_of.get(digest)
-        values.append(tree.nodes[number].value if number is not None and tree.nodes[number].correct else None)
+        node = tree.node(digest)
+        is_known = node is not None and node.correct > 0 and node.judged >= min_judged
+        values.append(node.value if node is not None and is_known else None)
     return values
 
 
