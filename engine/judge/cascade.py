@@ -17,6 +17,7 @@ from engine.judge import exact
 from engine.judge.flags import RULES_VERSION
 from engine.judge.llm import LlmRule
 from engine.judge.math_rule import MathVerify
+from engine.judge.verbal import OTHER_WORD
 from engine.records import Problem, Verdict
 
 MAX_VERDICTS_IN_MEMORY = 100_000
@@ -81,11 +82,13 @@ class Cascade:
         return verdict
 
     def _may_ask(self, verdict: Verdict) -> bool:
-        return self._llm is not None and verdict.outcome == "unknown" and verdict.rule not in NEVER_ASKED
+        if self._llm is None or verdict.rule in NEVER_ASKED:
+            return False
+        return verdict.outcome == "unknown" or verdict == OTHER_WORD
 
     async def _compared(self, problem: Problem, answer: str, by_form: Verdict | None) -> Verdict:
         """by_form: what the exact rules ended in, None where math-verify comes next."""
-        key = verdict_key(problem.question, problem.correct_answer, exact.normalise(answer), self._identity)
+        key = verdict_key(problem.question, problem.correct_answer, exact.form(answer), self._identity)
         known = self._recall(key)
         if known is not None:
             return known
@@ -111,9 +114,7 @@ class Cascade:
 
     async def _ask(self, key: bytes, problem: Problem, answer: str, by_form: Verdict | None) -> Verdict:
         try:
-            verdict = by_form or await self._rule.compare(
-                exact.normalise(problem.correct_answer), exact.normalise(answer)
-            )
+            verdict = by_form or await self._rule.compare(exact.form(problem.correct_answer), exact.form(answer))
             if self._llm is not None and self._may_ask(verdict):
                 verdict = await self._llm.compare(problem, answer)
             self._remember(key, verdict)

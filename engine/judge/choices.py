@@ -16,6 +16,8 @@ MAX_OPTION_CHARS = 500
 
 _LISTED = re.compile(r"(?:^|(?<=[\s;,$]))(?:\\text(?:bf)?\{)?[(\[]?([A-J])[)\].:]?\}?[)\].:]?(?<=[)\].:}])\s*")
 _LETTER = re.compile(r"(?:(?:option|choice)\s*)?[(\[]?([A-Ja-j])(?:[)\].:,]|$)+\s*(.*)", re.DOTALL)
+_POINTED = re.compile(r"[a-z]{3,} [(]?([A-J])[)]?()")
+"""A letter behind what it names: "vertex C"."""
 _SEVERAL = re.compile(r"[(\[]?[A-Ja-j][)\]]?(?:\s*(?:,|;|&|/|\bor\b|\band\b)\s*[(\[]?[A-Ja-j][)\]]?)+")
 
 
@@ -60,7 +62,7 @@ def picked(answer: str, listed: dict[str, str]) -> str | None:
 
     None where it picks none, several options match, or letter and text disagree.
     """
-    match = _LETTER.fullmatch(answer)
+    match = _LETTER.fullmatch(answer) or _POINTED.fullmatch(answer)
     if not match:
         return _by_text(answer, listed)
     letter, text = match[1].upper(), normalise(match[2])

@@ -8,47 +8,42 @@ from __future__ import annotations
 
 import re
 from fractions import Fraction
+from functools import lru_cache
 
-from engine.judge import choices, quantities, units
+from engine.judge import choices, lists, quantities, sentences, units, verbal
 from engine.judge.answers import MAX_ANSWER_CHARS, normalise
 from engine.judge.quantities import Quantity
 from engine.records import Verdict
 
-__all__ = ["MAX_ANSWER_CHARS", "decide", "normalise", "same_value"]
+__all__ = ["MAX_ANSWER_CHARS", "decide", "form", "normalise", "same_value"]
 
 EXACT = Verdict("correct", "exact")
 EMPTY = Verdict("unknown", "empty")
 TOO_LONG = Verdict("unknown", "too-long")
 UNIT = Verdict("unknown", "unit")
 AMBIGUOUS = Verdict("unknown", "ambiguous")
-WORDS = Verdict("unknown", "words")
 SEVERAL_UNKNOWN = Verdict("unknown", "several-answers")
 CHOICE_UNKNOWN = Verdict("unknown", "choice")
 ROUNDED = Verdict("unknown", "rounded")
 _VERDICTS = {
     (same, rule): Verdict("correct" if same else "incorrect", rule)
     for same in (True, False)
-    for rule in ("number", "choice", "yes-no", "several-answers")
+    for rule in ("number", "choice", "several-answers", "list", "sentence")
 }
 NO_ANSWER = Verdict("incorrect", "no-answer")
 
 _PLAIN = re.compile(r"-?\d{1,15}(?:\.\d{1,15})?", re.ASCII)
-_YES_NO = re.compile(r"(yes|no|true|false)(?:[,.;:!]\s*(?!no\b|yes\b).*)?", re.IGNORECASE | re.DOTALL)
 _ALTERNATIVES = re.compile(r"(?:,\s*|(?<![a-z\\]))(?:or|and)(?![a-z])|\\text\{or\}|\\lor(?![a-z])", re.IGNORECASE)
+_OR = re.compile(r"(?<![a-z])or(?![a-z])")
+_AXIS = re.compile(r"([xyz])=")
 _NAME = re.compile(r"\\?[A-Za-z]+(?:_\{?\w+\}?)?(?:\([a-z]\))?(?:(?: |(?=\\))\\?[A-Za-z]+){0,3} ?")
 _MAX_NAME_CHARS = 60
 _REFUSAL = re.compile(
     r"(?:it |this )?(?:cannot|can't|can not|could not) be (?:determined|found|solved)"
-    r"|i (?:do not|don't) know|unknown|undefined|no solution|not enough information|insufficient information",
+    r"|i (?:do not|don't) know|i(?: am|'m) not sure|unknown|undefined|no solution"
+    r"|(?:there is )?(?:not enough|insufficient) information.*",
     re.IGNORECASE,
 )
-_PROSE = re.compile(r"(?<![\\A-Za-z])[A-Za-z]{2,}")
-_NAMED = (
-    "pi sqrt sin cos tan cot sec csc log ln exp theta alpha beta gamma infty inf infinity max min gcd lcm "
-    "mod arcsin arccos arctan"
-)
-_MATH_WORDS = frozenset(_NAMED.split()) | units.UNIT_WORDS
-_ENVIRONMENT = re.compile(r"\\(?:begin|end)\{[a-z]+\*?\}")
 _LETTER_UNIT = re.compile(r"[\d\s)}][mgslh](?:\^[23])?$")
 """A letter behind a formula: metres, or a variable."""
 _CHAINED_POWERS = re.compile(r"\^(?:\w+|\{[^{}]*\})\^")
@@ -66,20 +61,38 @@ def decide(question: str, reference: str, answer: str) -> Verdict | None:
         return EMPTY if not answer.strip() else TOO_LONG
     if _PLAIN.fullmatch(answer) and _PLAIN.fullmatch(reference):
         return EXACT if answer == reference else _VERDICTS[_same_plain(reference, answer), "number"]
+    return _decide(question, reference, answer)
+
+
+@lru_cache(maxsize=16384)
+def _decide(question: str, reference: str, answer: str) -> Verdict | None:
+    """Most rollouts of a problem give one of a few answers in one of a few forms."""
     wanted, given = normalise(reference), normalise(answer)
     if not given:
         return EMPTY
     if given == wanted:
         return EXACT
+    wanted, given = form(reference), form(answer)
+    if given == wanted:
+        return EXACT
     return (
-        _by_number(question, wanted, given)
+        verbal.by_moment(question, wanted, given)
+        or _by_number(question, wanted, given)
         or _by_choice(question, wanted, given)
-        or _by_yes_no(wanted, given)
+        or verbal.by_yes_no(wanted, given)
+        or _by_list(wanted, given)
         or _by_alternatives(question, wanted, given)
         or _by_unit(wanted, given)
+        or _by_sentence(question, wanted, given)
         or _by_notation(given)
-        or _by_words(wanted, given)
+        or verbal.by_words(wanted, given)
     )
+
+
+@lru_cache(maxsize=8192)
+def form(answer: str) -> str:
+    """The answer that a text states, normalised: what rules and math-verify compare, and verdicts are kept by."""
+    return normalise(sentences.stated(answer))
 
 
 def _same_plain(reference: str, answer: str) -> bool:
@@ -101,6 +114,9 @@ def _by_number(question: str, wanted: str, given: str) -> Verdict | None:
         return None
     if _DECIMAL_COMMA.fullmatch(given) and "," not in wanted:
         given = given.replace(",", ".")
+    axes = _AXIS.match(wanted), _AXIS.match(given)
+    if axes[0] and axes[1] and axes[0][1] != axes[1][1]:
+        return None
     found = quantities.read(given) or quantities.read(without_name(given))
     if found is None:
         return NO_ANSWER if _REFUSAL.fullmatch(given) else None
@@ -118,11 +134,11 @@ def compare_quantities(question: str, target: Quantity, found: Quantity) -> Verd
     """The verdict on two numbers with their signs, scale words and units."""
     one, other = target.unit, found.unit
     ratio = Fraction(1)
-    if one and other and one != other:
+    if one and other and one != other and not units.is_rate_of(one, other):
         if not one.dimension or not other.dimension:
             return UNIT if same_value(target, found.scaled) else _VERDICTS[False, "number"]
         if one.dimension != other.dimension:
-            return UNIT
+            return UNIT if units.are_related(one, other) else _VERDICTS[False, "number"]
         ratio = other.factor / one.factor
     if other and not one and units.is_foreign(other, question):
         return UNIT
@@ -182,6 +198,8 @@ def _by_choice(question: str, wanted: str, given: str) -> Verdict | None:
     if several:
         return _VERDICTS[several == {letter}, "several-answers"]
     choice = choices.picked(given, listed)
+    if choice is None and quantities.read(given) and (text := listed.get(letter)) and quantities.read(text):
+        return _by_number("", text, given)
     return CHOICE_UNKNOWN if choice is None else _VERDICTS[choice == letter, "choice"]
 
 
@@ -195,12 +213,24 @@ def _by_option_text(listed: dict[str, str], wanted: str, given: str) -> Verdict 
     return CHOICE_UNKNOWN if quantities.read(wanted) else None
 
 
-def _by_yes_no(wanted: str, given: str) -> Verdict | None:
-    target, found = _YES_NO.fullmatch(wanted), _YES_NO.fullmatch(given)
-    if not target or not found:
+def _by_list(wanted: str, given: str) -> Verdict | None:
+    same = lists.same(wanted, given)
+    return None if same is None else _VERDICTS[same, "list"]
+
+
+def _by_sentence(question: str, wanted: str, given: str) -> Verdict | None:
+    """A number against a sentence that holds one number, or one that the question does not hold already."""
+    target = quantities.read(wanted) or quantities.read(without_name(wanted))
+    if target is None or not verbal.has_prose(given):
         return None
-    positive = ("yes", "true")
-    return _VERDICTS[(target[1].lower() in positive) == (found[1].lower() in positive), "yes-no"]
+    found = {one.scaled: one for text in sentences.numbers(given) if (one := quantities.read(text))}
+    asked = {one.scaled for text in sentences.numbers(normalise(question)) if (one := quantities.read(text))}
+    new = [one for value, one in found.items() if value not in asked]
+    if len(found) == 1 or len(new) == 1:
+        verdict = compare_quantities(question, target, new[0] if len(new) == 1 else next(iter(found.values())))
+        is_told = verdict.outcome == "correct" or (verdict.outcome == "incorrect" and target.scaled not in found)
+        return _VERDICTS[verdict.outcome == "correct", "sentence"] if is_told else verbal.WORDS
+    return verbal.WORDS
 
 
 def _by_alternatives(question: str, wanted: str, given: str) -> Verdict | None:
@@ -214,7 +244,7 @@ def _by_alternatives(question: str, wanted: str, given: str) -> Verdict | None:
     outcomes = {verdict.outcome if verdict else "unknown" for verdict in verdicts}
     if outcomes == {"correct"}:
         return _VERDICTS[True, "several-answers"]
-    is_choice_of_values = " or " in given or all(_PLAIN.fullmatch(part) for part in parts)
+    is_choice_of_values = bool(_OR.search(given)) or all(_PLAIN.fullmatch(part) for part in parts)
     return _VERDICTS[False, "several-answers"] if "incorrect" in outcomes and is_choice_of_values else SEVERAL_UNKNOWN
 
 
@@ -230,16 +260,3 @@ def _by_unit(wanted: str, given: str) -> Verdict | None:
 def _by_notation(given: str) -> Verdict | None:
     """Notation with two readings is not compared: "2^3^2", and numbers side by side."""
     return AMBIGUOUS if _CHAINED_POWERS.search(given) or _SIDE_BY_SIDE.search(given) else None
-
-
-def _by_words(wanted: str, given: str) -> Verdict | None:
-    """Texts that differ are not wrong by any rule of form: words cannot be compared here."""
-    if wanted.casefold() == given.casefold() and _prose(given):
-        return EXACT
-    return WORDS if _prose(wanted) or _prose(given) else None
-
-
-def _prose(text: str) -> bool:
-    """Whether a text holds a word that is not mathematics; two or three capitals name a figure, "ABC"."""
-    words = _PROSE.findall(_ENVIRONMENT.sub("", text))
-    return any(word.lower() not in _MATH_WORDS and not (word.isupper() and len(word) <= 4) for word in words)

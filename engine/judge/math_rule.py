@@ -15,6 +15,7 @@ from pathlib import Path
 import msgspec
 
 from engine.errors import JudgeUnreachable
+from engine.judge import lists
 from engine.judge.math_worker import READY
 from engine.judge.units import split_unit
 from engine.records import Verdict
@@ -30,6 +31,8 @@ MAX_FAILED_STARTS = 3
 
 _ROOT = Path(__file__).resolve().parents[2]
 _NAMES = re.compile(r"(?<![\\A-Za-z])(pi|theta|alpha|beta|gamma|sin|cos|tan|cot|log|ln)(?![A-Za-z])")
+_ANGLE_OF = re.compile(r"(?:sin|cos|tan|cot)(?![a-z])")
+_DEGREES = re.compile(r"(\d+(?:\.\d+)?)°")
 _LAST_EQUAL = re.compile(r"[^,;<>\\]*=([^=,;<>]+)")
 _VERDICTS = {outcome: Verdict(outcome, "math-verify") for outcome in ("correct", "incorrect")} | {
     "unread": Verdict("unknown", "math-verify-unread"),
@@ -61,7 +64,7 @@ class MathVerify:
         """
         worker = await self._idle.get()
         try:
-            wanted, given = formula(reference), formula(answer)
+            wanted, given = (formula(text) for text in lists.as_sets(reference, answer))
             if "=" not in wanted:
                 given = last_value(given)
             return _VERDICTS[await worker.ask(wanted, given)]
@@ -80,6 +83,8 @@ class MathVerify:
 
 def formula(text: str) -> str:
     """Without its unit, and with plain-text names as LaTeX commands: "2pi cm" as "2\\\\pi"."""
+    if _ANGLE_OF.search(text):
+        text = _DEGREES.sub(r"(\\frac{\1\\pi}{180})", text)
     return _NAMES.sub(r"\\\1 ", split_unit(text)[0])
 
 

@@ -11,6 +11,7 @@ from functools import lru_cache
 
 import msgspec
 
+from engine.judge import number_words
 from engine.judge.units import Unit, unit_named
 
 _MAX_DIGITS = 300
@@ -25,21 +26,19 @@ _NUMBER = re.compile(
     r"|(?P<digits>\d+(?:\.\d*)?|\.\d+)(?:(?:e|E|\*10\^)\{?(?P<exponent>[-+]?\d{1,5})\}?)?"
     r")(?![\d.,])"
 )
+_POWER = re.compile(r"(\d{1,6})\^\{?(-?\d{1,3})\}?")
+_PART = re.compile(r"(?:^|(?<=[a-z]))(?:,?\s*and|,)?\s*(\d+(?:\.\d+)?\s?[a-z]+)(?=$|[\s,])")
 _APPROXIMATE = re.compile(r"(?:\\approx|about|approximately|approx\.?|around|roughly|exactly|just|only|=)\s*")
 _CURRENCY = re.compile(r"(usd ?|us ?(?=\$))|(?:rs\.? ?|inr |eur |gbp |cny |rmb )(?=\d)", re.IGNORECASE)
 _SUFFIX = re.compile(r"[A-Za-z°'\"%][A-Za-z°'\"%./ ^\d-]{0,40}")
 _COUNTED = re.compile(r"[a-z]{3,}(?: [a-z]{3,}){0,2}", re.IGNORECASE)
+_COUNTED_OF = re.compile(r"[a-z]{3,} of [a-z]{3,}")
 _OPERATIONS = (
     "or and not no to but than times of plus minus is are more less if remainder with over under above below "
     "out squared cubed factorial choose mod sqrt sin cos tan log exp only million thousand hundred half "
     "halves third thirds quarter quarters fourth fourths fifth fifths sixth sixths seventh sevenths eighth "
     "eighths ninth ninths tenth tenths hundredth hundredths thousandth thousandths"
 )
-_NUMBER_WORDS = (
-    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen "
-    "seventeen eighteen nineteen twenty"
-)
-_TENS = "thirty forty fifty sixty seventy eighty ninety"
 _SCALES = {
     "dozen": 12,
     "hundred": 100,
@@ -48,9 +47,7 @@ _SCALES = {
     "billion": 10**9,
     "trillion": 10**12,
 }
-_WORDS = {word: Fraction(value) for value, word in enumerate(_NUMBER_WORDS.split())}
-_WORDS |= {word: Fraction(10 * tens) for tens, word in enumerate(_TENS.split(), 3)}
-_NOT_UNITS = frozenset(_OPERATIONS.split()) | _WORDS.keys()
+_NOT_UNITS = frozenset(_OPERATIONS.split()) | number_words.WORDS
 
 
 class Quantity(msgspec.Struct, frozen=True):
@@ -76,9 +73,33 @@ def read(text: str) -> Quantity | None:
     currency = _CURRENCY.match(text)
     if currency:
         return read("$" + text[currency.end() :]) if currency[1] else read(text[currency.end() :])
-    word, _, rest = text.partition(" ")
-    if word in _WORDS:
-        return _with_suffix(_WORDS[word], None, rest, "")
+    spelt = number_words.read(text)
+    if spelt is not None:
+        return _with_suffix(spelt[0], None, spelt[1], "")
+    power = _POWER.fullmatch(text)
+    if power and len(power[1]) * abs(int(power[2])) <= _MAX_DIGITS and int(power[1]):
+        return Quantity(Fraction(int(power[1])) ** int(power[2]))
+    return _of_parts(text) or _of_one(text)
+
+
+def _of_parts(text: str) -> Quantity | None:
+    """Several numbers with units of one kind, large ones first: "5 feet 3 inches", "2 hours and 30 minutes"."""
+    parts = _PART.findall(text)
+    if len(parts) < 2 or _PART.sub("", text).strip():
+        return None
+    found = [_of_one(part) for part in parts]
+    quantities = [one for one in found if one is not None and one.unit is not None and one.unit.dimension]
+    units = [one.unit for one in quantities if one.unit is not None]
+    if len(units) != len(parts) or len({unit.dimension for unit in units}) != 1:
+        return None
+    factors = [unit.factor for unit in units]
+    if factors != sorted(set(factors), reverse=True):
+        return None
+    whole = sum((one.value * factor for one, factor in zip(quantities, factors, strict=True)), Fraction(0))
+    return Quantity(whole / factors[0], None, False, "", units[0])
+
+
+def _of_one(text: str) -> Quantity | None:
     match = _NUMBER.match(text)
     if not match or match.end() - match.start() > _MAX_DIGITS:
         return None
@@ -113,6 +134,7 @@ def _value(match: re.Match[str]) -> tuple[Fraction | None, int | None]:
 
 def _with_suffix(value: Fraction, decimals: int | None, suffix: str, money: str) -> Quantity | None:
     """The number with what stands behind it; None where that is not a unit."""
+    suffix = suffix.partition(" of ")[0] if _COUNTED_OF.fullmatch(suffix) else suffix
     percent = suffix in ("%", "percent", "per cent", "pct")
     if percent or not suffix:
         return Quantity(value, decimals, percent, "", unit_named(money) if money else None)

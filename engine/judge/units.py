@@ -64,8 +64,22 @@ _TRAILING_UNIT = re.compile(
 UNIT_WORDS = frozenset(_LONG_NAMES) | {name + "s" for name in _LONG_NAMES} | {"square", "cubic"}
 
 
+_SPEEDS = {"mph": "mi/h", "kph": "km/h", "kmph": "km/h", "kmh": "km/h", "fps": "ft/s"}
+
+
+def is_rate_of(one: Unit, other: Unit) -> bool:
+    """Whether a unit is the other per something: $/day and $."""
+    return one.name.startswith(f"{other.name}/") or other.name.startswith(f"{one.name}/")
+
+
+def are_related(one: Unit, other: Unit) -> bool:
+    """Whether two units may stand for one another in a careless hand: cm for cm^2; two currencies may not."""
+    return one.name.partition("^")[0] == other.name.partition("^")[0]
+
+
 def unit_named(name: str) -> Unit:
     """A unit by its written name: plural, square and cubic forms known."""
+    name = _SPEEDS.get(name.lower(), name)
     for pattern, power in ((_SQUARE, 2), (_CUBIC, 3)):
         match = pattern.match(name)
         if match:

@@ -12,6 +12,7 @@ OPTIONS = "Which is it? (A) 10 (B) 12 (C) 14 (D) none of these"
 LINES = "Pick one.\nA. red\nB. blue\nC. $\\frac{1}{2}$"
 
 CORRECT = [
+    ("", "25", "twenty five"),
     # written alike, wrapped differently
     ("", "5", "5"),
     ("", "5", " 5 . "),
@@ -142,6 +143,10 @@ CORRECT = [
 ]
 
 INCORRECT = [
+    ("", "Monday", "Tuesday"),
+    ("", "a car", "an automobile"),
+    ("", "5 cm", "5 kg"),
+    ("", "yes", "yes and no"),
     ("", "5", "6"),
     ("", "5", "-5"),
     ("", "5", "5.01"),
@@ -215,16 +220,17 @@ INCORRECT = [
 ]
 
 UNKNOWN = [
+    ("", "the man in the car", "the woman in the van"),
+    ("", "hexagon", "hexagonal"),
+    ("", "3", "more than 3 of them"),
+    ("", "3", "Some 3 of the 7 are red."),
     ("", "5", ""),
     ("", "5", "   "),
     ("", "5", "$$"),
     ("", "5", "\\boxed{}"),
-    ("", "Monday", "Tuesday"),
-    ("", "a car", "an automobile"),
     ("", "4", "between 3 and 4"),
     ("", "5", "not 5"),
     ("", "5", "less than 5"),
-    ("", "5 cm", "5 kg"),
     ("", "12 cm^2", "12 cm"),
     ("Give the length in cm.", "5", "5 m"),
     ("", "1/3", "0.333"),
@@ -234,9 +240,7 @@ UNKNOWN = [
     ("", "\\frac{\\pi}{6}", "30^\\circ"),
     ("", "2\\sqrt{3}", "2\\sqrt{3} m"),
     ("", "2\\pi cm", "2\\pi mm"),
-    ("", "25", "twenty five"),
     ("", "12", "B"),
-    ("", "yes", "yes and no"),
     ("", "5", "one of my favourite numbers"),
     (OPTIONS, "B", "B. 14"),
     (OPTIONS, "B", "the second one"),
