@@ -11,7 +11,7 @@ from engine.errors import UsageError
 
 JudgeTemplate = Literal["own", "mmprm"]
 
-RULES_VERSION = 2
+RULES_VERSION = 3
 """Raised when a judging rule changes: older stored verdicts are then not found, older stores do not go on."""
 
 KEY_VARIABLE = "OMEGAPRM_JUDGE_KEY"
@@ -30,8 +30,6 @@ class JudgeFlags(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     from the environment variable OMEGAPRM_JUDGE_KEY."""
     judge_model: str | None = None
     """Model that the endpoint is asked for."""
-    judge_model_path: str | None = None
-    """Local folder of a Hugging Face model that judges instead of an endpoint, in an engine of its own."""
     judge_template: JudgeTemplate = "own"
     """How the judge is asked: "own" reasons and ends with a verdict line, "mmprm" says Yes or No as in MM-PRM."""
     judge_concurrency: int = 32
@@ -55,14 +53,11 @@ class JudgeFlags(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         _check_url(self.judge_url)
         if (self.judge_url is None) != (self.judge_model is None):
             raise UsageError("--judge-url and --judge-model: give both or neither")
-        if self.judge_url is not None and self.judge_model_path is not None:
-            raise UsageError("--judge-model-path: cannot be given together with --judge-url")
 
 
 def judge_identity(flags: JudgeFlags) -> str:
     """What decides the verdicts beside the rules: the template and model asked, "" where none is."""
-    asked = flags.judge_model or flags.judge_model_path
-    return f"{flags.judge_template} {asked}" if asked else ""
+    return f"{flags.judge_template} {flags.judge_model}" if flags.judge_model else ""
 
 
 def judge_settings(flags: JudgeFlags) -> str:

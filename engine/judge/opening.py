@@ -1,4 +1,4 @@
-"""Starts the judge that the flags describe: the rules, and behind them an endpoint or a local model."""
+"""Starts the judge that the flags describe: the rules, and behind them an endpoint where one is named."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from engine.judge.math_rule import MathVerify
 
 
 async def start_cascade(flags: JudgeFlags, cache: VerdictCache | None = None) -> Cascade:
-    """The judge, ready. ConfigurationError where the endpoint refuses, or the local model cannot be had."""
+    """The judge, ready. ConfigurationError where the endpoint refuses."""
     rule = MathVerify(flags.math_verify_workers, flags.math_verify_seconds)
     chatting = await _start_chatting(flags)
     if chatting is None:

@@ -295,7 +295,6 @@ async def test_flags_start_the_cascade_with_the_key_of_the_environment(monkeypat
         ({"judge_url": "host:8000", "judge_model": "m"}, "--judge-url host:8000"),
         ({"judge_url": "http://user:pass@host/v1", "judge_model": "m"}, KEY_VARIABLE),
         ({"judge_url": "http://host/v1?key=1", "judge_model": "m"}, "--judge-url"),
-        ({"judge_url": "http://host/v1", "judge_model": "m", "judge_model_path": "p"}, "--judge-model-path"),
         ({"judge_concurrency": 0}, "--judge-concurrency 0"),
         ({"judge_patience_seconds": 0}, "--judge-patience-seconds 0"),
         ({"judge_max_asks": 0}, "--judge-max-asks 0"),
