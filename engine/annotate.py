@@ -16,8 +16,9 @@ from engine.config import LATER_RULES, AnnotateConfig, Sampling, SearchRule
 from engine.errors import Drained
 from engine.judge.base import Judge
 from engine.judge.flags import judge_settings
-from engine.lifecycle import drain_on_signal
-from engine.opening import read_seeds, start_policy
+from engine.lifecycle import drain_on_signal, in_thread, unless_draining
+from engine.opening import read_seeds, start_enduring, start_policy
+from engine.orphans import end_orphans
 from engine.policy.base import Policy
 from engine.policy.checkpoint import model_digest
 from engine.problems import SeedSet
@@ -26,8 +27,9 @@ from engine.records import Problem
 from engine.scheduler import run_all
 from engine.search import Search
 from engine.status import REJECTED_KEY
-from engine.store import Store, Write
+from engine.store import Store, StoreDamaged, Write
 from engine.verdicts import StoredVerdicts
+from engine.watchdog import watched
 
 StartPolicy = Callable[[AnnotateConfig], Awaitable[Policy]]
 StartJudge = Callable[[AnnotateConfig, Store], Awaitable[Judge]]
@@ -47,20 +49,22 @@ def annotate(config: AnnotateConfig, policy_of: StartPolicy = start_policy, judg
 async def _annotate(config: AnnotateConfig, policy_of: StartPolicy, judge_of: StartJudge) -> None:
     draining = asyncio.Event()
     with drain_on_signal(draining):
-        seeds = await asyncio.to_thread(read_seeds, config)
-        async with _parts(config, seeds, policy_of, judge_of) as (store, policy, judge):
+        seeds = await unless_draining(draining, in_thread(lambda: read_seeds(config)))
+        parts = _parts(config, seeds, draining, policy_of, judge_of)
+        async with parts as (store, policy, judge), watched(config.stall_seconds):
             await grow_all(config, seeds, store, policy, judge, draining)
 
 
 @asynccontextmanager
 async def _parts(
-    config: AnnotateConfig, seeds: SeedSet, policy_of: StartPolicy, judge_of: StartJudge
+    config: AnnotateConfig, seeds: SeedSet, draining: asyncio.Event, policy_of: StartPolicy, judge_of: StartJudge
 ) -> AsyncIterator[tuple[Store, Policy, Judge]]:
     """Open the store first, so that a store held or made otherwise is known before a model is loaded."""
     store = Store.open(Path(config.store))
     try:
-        store.bind(await asyncio.to_thread(fingerprint, config, seeds), later_defaults())
-        policy = await policy_of(config)
+        store.bind(await unless_draining(draining, in_thread(lambda: fingerprint(config, seeds))), later_defaults())
+        end_orphans(Path(config.store))
+        policy = await unless_draining(draining, start_enduring(config, policy_of))
         try:
             judge = await judge_of(config, store)
             try:
@@ -129,7 +133,12 @@ async def grow_all(
 
 
 def _is_open(store: Store, problem: Problem) -> bool:
-    record = journal.problem_record(store, problem.id)
+    """A damaged record is as none: it follows from the problem and its estimates, and is written anew from them."""
+    try:
+        record = journal.problem_record(store, problem.id)
+    except StoreDamaged as error:
+        print(f"{error}; it is made again from its estimates", file=sys.stderr)
+        return True
     return record is None or record.state == "open"
 
 

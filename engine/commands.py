@@ -9,6 +9,7 @@ from typing import Any, NoReturn, TypeVar
 
 import msgspec
 
+from engine import lifecycle
 from engine.errors import ConfigurationError, OmegaprmError, UsageError
 
 Config = TypeVar("Config", bound=msgspec.Struct)
@@ -100,7 +101,7 @@ def _defaults(config_type: type[msgspec.Struct]) -> list[tuple[str, Any]]:
 def fail(error: Exception) -> NoReturn:
     """Print an error for a person, without a traceback, and end the process with its exit code."""
     print(f"error: {error}", file=sys.stderr, flush=True)
-    raise SystemExit(getattr(error, "exit_code", UsageError.exit_code))
+    lifecycle.leave(getattr(error, "exit_code", UsageError.exit_code))
 
 
 def run(body: Callable[[Config], None], config: Config) -> NoReturn:

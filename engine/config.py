@@ -73,6 +73,11 @@ class PolicyFlags(JudgeFlags, frozen=True, kw_only=True, forbid_unknown_fields=T
     """Problems worked on at once."""
     drain_seconds: float = 20.0
     """Time that requests under way are given to finish after a signal."""
+    request_seconds: float = 3600.0
+    """Time one request of the policy may take, waiting included; then it is sent again, and its problem is given
+    up after three times. 0: no limit."""
+    engine_restarts: int = 0
+    """Times in a run that a dead inference engine is started again in place, instead of ending with 70."""
     temperature: float = 1.0
     """Sampling temperature."""
     top_k: int = 50
@@ -152,6 +157,8 @@ class AnnotateConfig(PolicyFlags, frozen=True, kw_only=True, forbid_unknown_fiel
     """Rollouts drawn again where a search would end at MC = 0; only if none of them is right is it an error."""
     reuse_rollouts: bool = False
     """Count a rollout, too, for every later state that it passes through; needs --prompt-template prefill."""
+    stall_seconds: float = 10.0
+    """An event loop that stands still for longer is told on stderr, with the stack. 0: it is not watched."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -193,6 +200,9 @@ _LEAST = {
     "max_new_tokens": 1,
     "concurrency": 1,
     "drain_seconds": 0,
+    "request_seconds": 0,
+    "engine_restarts": 0,
+    "stall_seconds": 0,
 }
 
 Preset = Literal["mmprm", "paper"]

@@ -59,6 +59,8 @@ class ExportConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     def __post_init__(self) -> None:
         if self.min_judged < 0:
             raise UsageError(f"--min-judged {self.min_judged}: must be at least 0")
+        if self.stores == ():
+            raise UsageError("STORES: must name at least one store")
 
 
 def export(config: ExportConfig) -> None:

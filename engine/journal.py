@@ -3,28 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TypeVar
 
 from engine.config import SearchRule
 from engine.records import Estimate, Origin, ProblemRecord
-from engine.store import Store, Write, estimate_key, pack, problem_key, unpack
+from engine.store import NUMBER_BYTES, Store, StoreDamaged, Write, estimate_key, pack, problem_key, unpack
 from engine.tree import Tree, replay
+
+T = TypeVar("T")
 
 
 def problem_record(store: Store, problem_id: str) -> ProblemRecord | None:
     value = store.get("problems", problem_key(problem_id))
-    return None if value is None else unpack(value, ProblemRecord)
+    return None if value is None else _whole(value, ProblemRecord, f"the record of problem {problem_id}")
 
 
 def problem_records(store: Store) -> Iterator[ProblemRecord]:
     """All problems, in the order of their keys, which depends on their ids alone."""
-    for _, value in store.scan("problems"):
-        yield unpack(value, ProblemRecord)
+    for key, value in store.scan("problems"):
+        yield _whole(value, ProblemRecord, f"the problem record under key {key.hex()}")
 
 
 def estimates(store: Store, problem_id: str) -> Iterator[Estimate]:
     """A problem's estimates by number."""
-    for _, value in store.scan("estimates", problem_key(problem_id)):
-        yield unpack(value, Estimate)
+    for key, value in store.scan("estimates", problem_key(problem_id)):
+        yield _whole(value, Estimate, f"estimate {estimate_number(key)} of problem {problem_id}")
 
 
 def stored_tree(store: Store, problem_id: str, rule: SearchRule) -> Tree:
@@ -38,7 +41,7 @@ def prefix_of(store: Store, problem_id: str, origin: Origin | None) -> tuple[str
     value = store.get("estimates", estimate_key(problem_key(problem_id), origin.estimate))
     if value is None:
         raise KeyError(f"estimate {origin.estimate} of problem {problem_id} is not in the store")
-    estimate = unpack(value, Estimate)
+    estimate = _whole(value, Estimate, f"estimate {origin.estimate} of problem {problem_id}")
     return estimate.prefix + estimate.rollouts[origin.rollout].steps[: origin.num_steps]
 
 
@@ -48,3 +51,16 @@ def write_problem(record: ProblemRecord) -> Write:
 
 def write_estimate(problem_id: str, estimate: Estimate) -> Write:
     return Write("estimates", estimate_key(problem_key(problem_id), estimate.number), pack(estimate))
+
+
+def estimate_number(key: bytes) -> int:
+    """The number in a key of the table "estimates"."""
+    return int.from_bytes(key[-NUMBER_BYTES:], "big")
+
+
+def _whole(value: bytes, kind: type[T], name: str) -> T:
+    """A stored struct; StoreDamaged that says which one it is."""
+    try:
+        return unpack(value, kind)
+    except StoreDamaged as error:
+        raise StoreDamaged(f"{name}: {error}") from error

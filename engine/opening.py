@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import TypeVar
 
 from engine.config import EngineOptions, PolicyFlags, Sampling, parse_shard
 from engine.policy.base import Policy
+from engine.policy.enduring import Deadline, Restarting
 from engine.problems import SeedSet, read_problems
+
+Config = TypeVar("Config", bound=PolicyFlags)
 
 
 def read_seeds(config: PolicyFlags) -> SeedSet:
@@ -31,3 +36,13 @@ async def start_policy(config: PolicyFlags) -> Policy:
         config.prompt_template,
         config.step_format,
     )
+
+
+async def start_enduring(config: Config, start: Callable[[Config], Awaitable[Policy]]) -> Policy:
+    """A policy by start whose requests have --request-seconds and whose engine has --engine-restarts."""
+
+    async def one() -> Policy:
+        policy = await start(config)
+        return Deadline(policy, config.request_seconds) if config.request_seconds else policy
+
+    return await Restarting.started(one, config.engine_restarts)

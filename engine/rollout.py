@@ -16,8 +16,8 @@ from engine.config import RolloutConfig, Sampling
 from engine.errors import ConfigurationError, Drained
 from engine.judge.base import Judge
 from engine.judge.flags import judge_settings
-from engine.lifecycle import drain_on_signal
-from engine.opening import read_seeds, start_policy
+from engine.lifecycle import drain_on_signal, in_thread, unless_draining
+from engine.opening import read_seeds, start_enduring, start_policy
 from engine.partial import Partial, Settings, require_same, write_whole
 from engine.policy.base import Completion, Policy, ProblemFailed, Prompt
 from engine.problems import SeedSet
@@ -48,8 +48,8 @@ async def run(config: RolloutConfig, policy_of: StartPolicy, judge_of: StartJudg
     """Everything of the command but the choice of policy and judge, which tests replace."""
     draining = asyncio.Event()
     with drain_on_signal(draining):
-        seeds = await asyncio.to_thread(read_seeds, config)
-        settings = await asyncio.to_thread(_settings, config, seeds)
+        seeds = await unless_draining(draining, in_thread(lambda: read_seeds(config)))
+        settings = await unless_draining(draining, in_thread(lambda: _settings(config, seeds)))
         if _is_finished(config, settings):
             return
         done = Partial.open(Path(f"{config.out}.partial"), settings, Candidates)
@@ -171,7 +171,7 @@ async def _sample_all(
     waiting = [problem for problem in seeds.problems if problem.id not in finished]
     if not waiting:
         return
-    policy = await policy_of(config)
+    policy = await unless_draining(draining, start_enduring(config, policy_of))
     try:
         judge = await judge_of(config)
         try:

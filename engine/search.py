@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
+import msgspec
+
 from engine import journal
 from engine.config import SearchRule
 from engine.judge.base import Judge
@@ -85,7 +87,7 @@ class Search:
         prefix = journal.prefix_of(self.store, problem.id, want.origin)
         seed = derive_seed(self.run_seed, problem.id, want.number)
         prompt = Prompt(problem, prefix, image_digests)
-        completions = await self.policy.sample(prompt, want.num, seed)
+        completions = [_storable(one) for one in await self.policy.sample(prompt, want.num, seed)]
         await self.turns.take()
         solutions = [None if one.truncated else parse(one.text, self.step_format) for one in completions]
         verdicts = await self._verdicts(problem, [solution.answer for solution in solutions if solution])
@@ -105,6 +107,13 @@ def _rollout(completion: Completion, solution: Solution | None, verdicts: Mappin
         return Rollout((), outcome, num_tokens=completion.num_tokens, text=completion.text)
     verdict = verdicts[solution.answer]
     return Rollout(solution.steps, verdict.outcome, verdict.rule, completion.num_tokens)
+
+
+def _storable(completion: Completion) -> Completion:
+    """With "?" for lone surrogates, which JSON can hold and UTF-8 cannot."""
+    if completion.text.isascii():
+        return completion
+    return msgspec.structs.replace(completion, text=completion.text.encode(errors="replace").decode())
 
 
 def _counted(record: ProblemRecord, estimate: Estimate) -> ProblemRecord:

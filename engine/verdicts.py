@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from engine.records import Verdict
-from engine.store import Store, Write, pack, unpack
+from engine.store import Store, StoreDamaged, Write, pack, unpack
 
 
 class StoredVerdicts:
@@ -13,8 +13,12 @@ class StoredVerdicts:
         self._store = store
 
     def get(self, key: bytes) -> Verdict | None:
+        """A damaged verdict counts as none: the answer is compared again, and the verdict written anew."""
         value = self._store.get("verdicts", key)
-        return None if value is None else unpack(value, Verdict)
+        try:
+            return None if value is None else unpack(value, Verdict)
+        except StoreDamaged:
+            return None
 
     async def put(self, key: bytes, verdict: Verdict) -> None:
         await self._store.commit([Write("verdicts", key, pack(verdict))])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import multiprocessing
 import os
 import signal
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from typing import Any
 
 from engine.config import EngineOptions
 from engine.errors import ConfigurationError, EngineDied
+from engine.lifecycle import in_thread
 from engine.policy import checkpoint
 from engine.policy.chat import Chat
 
@@ -38,6 +40,8 @@ CORE_DRAIN_SECONDS = 600
 """A core that is sent SIGTERM along with this process goes on with its requests; close() ends it anyway."""
 STOP_SECONDS = 5.0
 """Time the engine's processes have to leave before they are killed."""
+KILL_AGAIN_SECONDS = 0.2
+"""How often a load that is given up is looked at, until its thread has noticed."""
 
 
 def on_cpu() -> bool:
@@ -94,14 +98,36 @@ def _cpu_arguments(options: EngineOptions) -> dict[str, Any]:
 async def start(folder: Path, options: EngineOptions) -> Any:
     """An AsyncLLM that is ready. ConfigurationError: vLLM refuses the options; EngineDied: no start."""
     prepare(folder)
-    config = await asyncio.to_thread(_configure, folder, options)
-    from vllm.v1.engine.async_llm import AsyncLLM
-
+    config = await in_thread(lambda: _configure(folder, options))
     try:
-        with _signals_kept_from_children():
-            return AsyncLLM.from_vllm_config(config, disable_log_stats=True)
+        return await _launched(config)
     except (RuntimeError, ValueError) as error:
         raise EngineDied(f"the inference engine did not start on {folder}: {error}") from error
+
+
+async def _launched(config: Any) -> Any:
+    """The engine, loaded off the event loop so that signals are heard; cancelled, it is ended where it stands.
+
+    The loop's own threads live as long as the loop: the kernel ends the core with the thread that started it.
+    """
+    loading = asyncio.create_task(asyncio.to_thread(_launch, config))
+    try:
+        return await asyncio.shield(loading)
+    except asyncio.CancelledError:
+        while not loading.done():
+            for child in multiprocessing.active_children():
+                child.kill()
+            await asyncio.wait({loading}, timeout=KILL_AGAIN_SECONDS)
+        if not loading.exception():
+            await stop(loading.result())
+        raise
+
+
+def _launch(config: Any) -> Any:
+    from vllm.v1.engine.async_llm import AsyncLLM
+
+    with _signals_kept_from_children():
+        return AsyncLLM.from_vllm_config(config, disable_log_stats=True)
 
 
 def _configure(folder: Path, options: EngineOptions) -> Any:

@@ -5,10 +5,11 @@ One process writes, any number read; tables, keys and values mean nothing here (
 
 from engine.store.database import SCHEMA_KEY, TABLES, Write
 from engine.store.store import FINGERPRINT_KEY, Fingerprint, Store
-from engine.store.values import StoreDamaged, estimate_key, pack, problem_key, unpack
+from engine.store.values import NUMBER_BYTES, StoreDamaged, estimate_key, pack, problem_key, unpack
 
 __all__ = [
     "FINGERPRINT_KEY",
+    "NUMBER_BYTES",
     "SCHEMA_KEY",
     "TABLES",
     "Fingerprint",
