@@ -9,6 +9,8 @@ import msgspec
 from engine.errors import UsageError
 from trainer.targets import LossRule, Target
 
+Part = Literal["vision", "projector", "language"]
+
 
 class TrainConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Train a process reward model on step labels through DeepSpeed. The same command resumes.
@@ -53,8 +55,26 @@ class TrainConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """Tokens a row at the most, longer ones are dropped and counted; default: the model's context."""
     train_vision: bool = False
     """Train the vision tower too."""
+    freeze_projector: bool = False
+    """Leave what joins the vision tower to the language model as it is."""
+    freeze_language: bool = False
+    """Leave the language model as it is."""
+    lora_rank: int | None = None
+    """Train LoRA adapters of this rank on the linear layers of what is not frozen; merged into the PRM at the end."""
+    lora_alpha: int | None = None
+    """Scale of the adapters; default: twice the rank."""
+    lora_dropout: float = 0.0
+    """Dropout before the adapters."""
+    attention: Literal["auto", "sdpa", "flash", "eager"] = "auto"
+    """How attention is computed; "auto": flash-attn where it is installed, with bfloat16 on a GPU, SDPA otherwise."""
     held_out_fraction: float = 0.0
-    """Share of the questions kept out of training, for the loss on unseen questions at the end."""
+    """Share of the questions kept out of training: loss, step AUC and calibration are taken on them on the way."""
+    held_out_steps: int | None = None
+    """Optimizer steps between two looks at the held-out rows; default: ten looks a training."""
+    early_stopping: int | None = None
+    """End after this many looks without a lower held-out loss, and take the weights of the lowest."""
+    tensorboard: bool = True
+    """Write the curves to OUT/tensorboard too."""
     seed: int = 0
     """Order of the rows, and dropout."""
     bf16: bool | None = None
@@ -80,9 +100,22 @@ class TrainConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         for name in ("epochs", "learning_rate", "positive_weight"):
             if getattr(self, name) <= 0:
                 raise UsageError(f"--{name.replace('_', '-')} {getattr(self, name)}: must be above 0")
-        for name in ("warmup_ratio", "held_out_fraction"):
+        for name in ("warmup_ratio", "held_out_fraction", "lora_dropout"):
             if not 0 <= getattr(self, name) < 1:
                 raise UsageError(f"--{name.replace('_', '-')} {getattr(self, name)}: must be in [0, 1)")
+        if not self.trained_parts:
+            raise UsageError("--freeze-language with --freeze-projector: needs --train-vision, or nothing is trained")
+        if self.early_stopping is not None and not self.held_out_fraction:
+            raise UsageError(f"--early-stopping {self.early_stopping}: needs --held-out-fraction above 0")
+
+    @property
+    def trained_parts(self) -> set[Part]:
+        trained: dict[Part, bool] = {
+            "vision": self.train_vision,
+            "projector": not self.freeze_projector,
+            "language": not self.freeze_language,
+        }
+        return {part for part, is_trained in trained.items() if is_trained}
 
     @property
     def loss_rule(self) -> LossRule:
@@ -100,10 +133,16 @@ _LEAST = {
     "micro_batch_size": 1,
     "weight_decay": 0,
     "max_length": 1,
+    "lora_rank": 1,
+    "held_out_steps": 1,
+    "early_stopping": 1,
     "save_steps": 1,
     "logging_steps": 1,
     "num_workers": 0,
 }
 
-WITHOUT_EFFECT = ("rows", "model", "out", "save_steps", "logging_steps", "num_workers", "keep_checkpoints")
+WITHOUT_EFFECT = (
+    *("rows", "model", "out", "save_steps", "logging_steps", "num_workers", "keep_checkpoints"),
+    *("tensorboard", "plan", "gpus"),
+)
 """Flags that may differ when a training is taken up again; rows and model are compared by their contents."""

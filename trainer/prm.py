@@ -14,32 +14,32 @@ from typing import Any
 import torch
 from torch import nn
 from torch.nn import functional
-from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageTextToText, PreTrainedModel
+from transformers import AutoConfig, PreTrainedModel
 from transformers.integrations import is_deepspeed_zero3_enabled
 from transformers.utils import is_flash_attn_2_available, logging
 
 from engine.errors import ConfigurationError
 from trainer.encoding import Encoded, Encoder, ScoreTokens
+from trainer.families import auto_class
 
-VISION_TOWERS = {"vision_tower", "vision_model", "visual", "vision_encoder"}
-PROJECTORS = {"merger", "deepstack_merger_list"}
-"""Names of the modules that Hugging Face's vision language models are put together from."""
+ATTENTION = {"sdpa": "sdpa", "flash": "flash_attention_2", "eager": "eager"}
 
 
-def load(folder: str | Path, encoder: Encoder, dtype: torch.dtype) -> PreTrainedModel:
+def load(folder: str | Path, encoder: Encoder, dtype: torch.dtype, attention: str = "auto") -> PreTrainedModel:
     """The model of a folder, image-text-to-text where its architecture has that, with a row for <prm>.
 
+    attention: a key of ATTENTION, or "auto": flash-attn where it is installed and can run, SDPA otherwise.
     ConfigurationError where it cannot be loaded. A model that lacks <prm> starts from the mean embedding, so
     that an untrained PRM scores alike whenever it is loaded.
     """
     logging.disable_progress_bar()
-    extra = {"attn_implementation": "flash_attention_2"} if _has_flash_attention(dtype) else {}
+    if attention == "auto" and _has_flash_attention(dtype):
+        attention = "flash"
+    extra = {} if attention == "auto" else {"attn_implementation": ATTENTION[attention]}
     try:
-        config = AutoConfig.from_pretrained(folder)
-        takes_images = type(config) in AutoModelForImageTextToText._model_mapping
-        kind = AutoModelForImageTextToText if takes_images else AutoModelForCausalLM
+        kind = auto_class(AutoConfig.from_pretrained(folder))
         model: PreTrainedModel = kind.from_pretrained(folder, dtype=dtype, **extra)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, ImportError) as error:
         raise ConfigurationError(f"model {folder}: could not be loaded: {error}") from error
     num_rows = model.config.get_text_config().vocab_size
     if encoder.tokens.prm >= num_rows:
@@ -72,14 +72,6 @@ def _gathered(weights: list[nn.Parameter]) -> Iterator[None]:
         yield
 
 
-def freeze_vision(model: PreTrainedModel) -> None:
-    """Leave the vision tower as it is; what joins it to the language model stays trainable."""
-    for name, parameter in model.named_parameters():
-        parts = set(name.split("."))
-        if parts & VISION_TOWERS and not parts & PROJECTORS:
-            parameter.requires_grad_(False)
-
-
 def step_logits(model: Any, head: nn.Module | None, batch: Encoded, tokens: ScoreTokens) -> torch.Tensor:
     """Logits (steps, 2) of Yes and No at each <prm> of a batch, row by row.
 
@@ -104,11 +96,11 @@ def _only(head: nn.Linear, at: torch.Tensor, rows: torch.Tensor) -> Iterator[Non
         bias = head.bias[rows] if head.bias is not None else None
         return functional.linear(hidden[at], head.weight[rows], bias)[None]
 
-    head.forward = forward
+    head.__dict__["forward"] = forward
     try:
         yield
     finally:
-        del head.forward
+        del head.__dict__["forward"]
 
 
 def step_loss(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:

@@ -2,7 +2,9 @@
 
 train_config.json   every flag, and digests of the rows and the model it started from
 checkpoints/        checkpoint-N each, "complete" in it once all of it is written
-train_log.json      loss, learning rate and seconds, a line of the progress each
+train_log.json      loss, gradient norm and learning rate, a line of the progress each
+held_out_log.json   loss, step AUC and calibration of every look at the held-out rows
+tensorboard/        the same as curves
 finished.json       written last: the model is whole, and the same command has nothing left to do
 """
 
@@ -55,10 +57,19 @@ class Record:
         found = [path.parent for path in self.checkpoints.glob(f"checkpoint-*/{COMPLETE}")]
         return max(found, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
 
+    def checkpoint(self, step: int) -> Path:
+        return self.checkpoints / f"checkpoint-{step}"
+
     def complete(self, step: int) -> None:
         """Say that checkpoint-step is whole, once it is on disk."""
         os.sync()
-        (self.checkpoints / f"checkpoint-{step}" / COMPLETE).touch()
+        (self.checkpoint(step) / COMPLETE).touch()
+
+    def remove_cut_checkpoints(self) -> None:
+        """Those that a killed process left; they would count among the few that are kept."""
+        for path in self.checkpoints.glob("checkpoint-*"):
+            if not (path / COMPLETE).exists():
+                shutil.rmtree(path)
 
     def finish(self, result: dict[str, Any], keep_checkpoints: bool) -> None:
         _write(self._finished, result)
@@ -69,8 +80,11 @@ class Record:
         if self.checkpoints.exists():
             shutil.rmtree(self.checkpoints)
 
-    def write_log(self, entries: list[dict[str, float]]) -> None:
+    def write_log(self, entries: list[dict[str, Any]]) -> None:
         _write(self.folder / "train_log.json", entries)
+
+    def write_looks(self, entries: list[dict[str, Any]]) -> None:
+        _write(self.folder / "held_out_log.json", entries)
 
 
 def identity(config: TrainConfig, rows_digest: str, num_processes: int) -> dict[str, Any]:

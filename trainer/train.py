@@ -12,6 +12,7 @@ from trainer.record import Record, identity
 from trainer.stop import StopRequest
 
 if TYPE_CHECKING:
+    from trainer import card
     from trainer.batches import EncodedRows
     from trainer.learner import Learner
 
@@ -48,22 +49,26 @@ class _Training:
 
         learner, kept, held = self._set_up()
         checkpoint = self._record.newest_checkpoint()
+        if environment.rank() == 0:
+            self._record.remove_cut_checkpoints()
         if checkpoint:
             _say(f"going on from {checkpoint.name}")
         learner.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-        if learner.state.global_step < learner.state.max_steps:
+        if not learner.is_over:
             raise Drained(
                 f"stopped on {self._stop.received or 'a signal'} at step {learner.state.global_step} of "
                 f"{learner.state.max_steps}, checkpoint saved: run the same command again"
             )
+        learner.take_best()
         self._finish(learner, kept, held)
         distributed.destroy_process_group()
 
     def _set_up(self) -> tuple[Learner, EncodedRows, EncodedRows]:
-        from trainer import prm
+        from trainer import families, lora, prm
+        from trainer.arguments import arguments, join_processes
         from trainer.batches import EncodedRows, hold_out
         from trainer.encoding import Encoder
-        from trainer.learner import Learner, Pace, Progress, arguments, join_processes
+        from trainer.learner import Learner
 
         config = self._config
         prm.limit_threads()
@@ -72,32 +77,62 @@ class _Training:
         _say(f"training on {args.world_size} x {args.device.type}")
         encoder = Encoder.load(config.model, config.max_length)
         parts = hold_out(self._read.rows, config.held_out_fraction, config.seed)
-        several = environment.num_processes() > 1
+        with_images = environment.num_processes() > 1 or config.freeze_language
         kept, held = (
-            EncodedRows(part, encoder, self._stop.check, config.loss_rule, several, config.weigh_by == "problem")
+            EncodedRows(part, encoder, self._stop.check, config.loss_rule, with_images, config.weigh_by == "problem")
             for part in parts
         )
         if not len(kept):
             raise BadInput(f"no row is left to train on; dropped: {dict(kept.num_dropped)}")
         _say(f"{len(kept)} rows to train on, {len(held)} held out, dropped: {dict(kept.num_dropped)}")
-        model = prm.load(config.model, encoder, prm.weights_dtype(args.bf16))
-        if not config.train_vision:
-            prm.freeze_vision(model)
+        model = prm.load(config.model, encoder, prm.weights_dtype(args.bf16), config.attention)
+        families.freeze(model, config.trained_parts)
+        if config.lora_rank:
+            model = lora.adapted(model, config)
         self._stop.check()
         learner = Learner(model, args, kept, encoder, config)
+        self._add_callbacks(learner, held)
+        return learner, kept, held
+
+    def _add_callbacks(self, learner: Learner, held: EncodedRows) -> None:
+        from trainer.callbacks import Curves, Looks, Pace, Progress
+
         learner.add_callback(Pace(learner.order, self._record, self._stop))
         learner.add_callback(Progress(self._record))
-        return learner, kept, held
+        if self._config.tensorboard:
+            learner.add_callback(Curves(self._record.folder / "tensorboard"))
+        if len(held):
+            learner.add_callback(Looks(learner, held, self._record, self._config))
 
     def _finish(self, learner: Learner, kept: EncodedRows, held: EncodedRows) -> None:
         import msgspec
 
-        from trainer import card
-        from trainer.learner import loss_log
+        from trainer import card, lora
+        from trainer.callbacks import looks_log, loss_log
 
-        log = loss_log(learner.state)
-        labels = card.labels_of(kept.rows)
-        outcome = card.Outcome(
+        folder = self._record.folder
+        outcome = self._outcome(learner, kept, held)
+        learner.save_model(str(folder / lora.ADAPTER if self._config.lora_rank else folder))
+        if environment.rank() != 0:
+            return
+        (folder / "training_args.bin").unlink(missing_ok=True)
+        if self._config.lora_rank:
+            lora.merge(folder, self._config, learner.args.bf16)
+        log, looks = loss_log(learner.state), looks_log(learner.state)
+        self._record.write_log(log)
+        card.draw_loss(folder, log, looks)
+        card.write_page(folder, self._config, outcome, self._read.digest)
+        result: dict[str, Any] = msgspec.to_builtins(outcome)
+        self._record.finish(result, self._config.keep_checkpoints)
+        _say(f"{folder}: finished, last loss {outcome.final_loss:.4f}")
+
+    def _outcome(self, learner: Learner, kept: EncodedRows, held: EncodedRows) -> card.Outcome:
+        from trainer import card
+        from trainer.callbacks import loss_log, taken_look
+
+        labels = [label for row in kept.rows for label in row.labels if label is not None]
+        taken = taken_look(learner.state, self._config)
+        return card.Outcome(
             num_rows=len(kept),
             num_labels=len(labels),
             mean_label=sum(labels) / len(labels),
@@ -106,20 +141,12 @@ class _Training:
             num_bad_rows=self._read.num_bad,
             num_dropped=dict(kept.num_dropped + held.num_dropped),
             num_steps=learner.state.global_step,
-            final_loss=log[-1]["loss"],
-            held_out_loss=learner.held_out_loss(held, learner.args.train_batch_size) if len(held) else None,
+            final_loss=loss_log(learner.state)[-1]["loss"],
+            taken_step=int(taken.get("step", learner.state.global_step)),
+            held_out_loss=taken.get("held_out_loss"),
+            held_out_auc=taken.get("held_out_auc"),
+            held_out_ece=taken.get("held_out_ece"),
         )
-        folder = self._record.folder
-        learner.save_model(str(folder))
-        if environment.rank() != 0:
-            return
-        (folder / "training_args.bin").unlink(missing_ok=True)
-        self._record.write_log(log)
-        card.draw_loss(folder, log)
-        card.write_page(folder, self._config, outcome)
-        result: dict[str, Any] = msgspec.to_builtins(outcome)
-        self._record.finish(result, self._config.keep_checkpoints)
-        _say(f"{folder}: finished, last loss {outcome.final_loss:.4f}")
 
 
 def _say(*lines: str) -> None:

@@ -12,6 +12,7 @@ from transformers import AutoModelForImageTextToText
 from tests.trainer.test_encoding import without_prm
 from trainer import prm
 from trainer.encoding import Encoder, Item
+from trainer.families import freeze
 
 LOGITS = torch.tensor([[1.0, 0.0], [0.0, 2.0], [3.0, -1.0]])
 TARGETS = torch.tensor([[0.25, 0.75], [0.0, 0.0], [3.0, 1.0]])
@@ -56,7 +57,7 @@ def test_logits_at_prm_are_those_of_the_whole_output_layer(policy_folder: Path) 
 
 def test_only_the_vision_tower_is_frozen(policy_folder: Path) -> None:
     model = prm.load(policy_folder, Encoder.load(policy_folder), torch.float32)
-    prm.freeze_vision(model)
+    freeze(model, {"projector", "language"})
     frozen = {name for name, weight in model.named_parameters() if not weight.requires_grad}
     assert frozen == {name for name, _ in model.named_parameters() if "vision_tower" in name}
     assert frozen

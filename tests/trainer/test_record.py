@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from engine.errors import BadInput, ConfigurationError, UsageError
+from trainer.arguments import deepspeed_config, micro_batch_size
 from trainer.config import TrainConfig
-from trainer.learner import deepspeed_config, micro_batch_size
 from trainer.record import Record, identity
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -181,6 +181,58 @@ def test_a_killed_training_goes_on_to_the_same_weights(undisturbed: Path, settin
     assert losses(folder) == pytest.approx(losses(undisturbed), abs=1e-5)
 
 
+def test_a_checkpoint_cut_in_writing_is_not_the_one_that_is_taken_up(undisturbed: Path, setting: Setting) -> None:
+    command = setting.command("cut", "--save-steps", "2")
+    driver = [sys.executable, "-m", "tests.trainer.killed_in_save", "4", *command[2:]]
+    killed = subprocess.run(driver, env=environment(), cwd=ROOT, capture_output=True, text=True, timeout=280)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    checkpoints = setting.folder / "cut" / "checkpoints"
+    assert (checkpoints / "checkpoint-4").exists()
+    done = setting.run("cut", "--save-steps", "2")
+    assert done.returncode == 0, done.stderr
+    assert "going on from checkpoint-2" in done.stderr
+    assert_same_weights(undisturbed, setting.folder / "cut", tolerance=1e-6)
+
+
+def test_a_training_ends_when_the_held_out_loss_no_longer_falls(setting: Setting) -> None:
+    """A rate far too high: the loss on unseen questions only rises behind its lowest look."""
+    flags = "--held-out-fraction 0.4 --held-out-steps 1 --early-stopping 2 --learning-rate 0.05 --max-steps 30".split()
+    done = setting.run("early", *flags, "--batch-size", "4", "--keep-checkpoints")
+    assert done.returncode == 0, done.stderr
+    folder = setting.folder / "early"
+    looks = json.loads((folder / "held_out_log.json").read_text())
+    result = json.loads((folder / "finished.json").read_text())
+    best = min(looks[1:], key=lambda look: look["held_out_loss"])
+    assert [look["step"] for look in looks] == list(range(result["num_steps"] + 1))
+    assert result["num_steps"] == best["step"] + 2 < 30
+    assert (result["taken_step"], result["held_out_loss"]) == (best["step"], best["held_out_loss"])
+    assert 0 <= result["held_out_ece"] <= 1
+    assert list(folder.glob("tensorboard/events*"))
+    kept = weights(folder)
+    at_best = weights(folder / "checkpoints" / f"checkpoint-{best['step']}")
+    assert all(torch.equal(kept[name], at_best[name]) for name in kept)
+
+    (folder / "finished.json").unlink()
+    (folder / "model.safetensors").unlink()
+    again = setting.run("early", *flags, "--batch-size", "4", "--keep-checkpoints")
+    assert again.returncode == 0, again.stderr
+    assert json.loads((folder / "finished.json").read_text()) == result
+    assert_same_weights(folder / "checkpoints" / f"checkpoint-{best['step']}", folder, tolerance=0)
+
+
+def test_adapters_are_merged_into_a_whole_prm(setting: Setting) -> None:
+    done = setting.run("lora", "--lora-rank", "4", "--max-steps", "2", "--deepspeed", "zero2")
+    assert done.returncode == 0, done.stderr
+    folder = setting.folder / "lora"
+    before, after = weights(setting.policy), weights(folder)
+    moved = {name for name in before if not torch.equal(before[name], after[name])}
+    assert before.keys() == after.keys()
+    assert moved
+    assert all("_proj" in name or "multi_modal_projector" in name for name in moved)
+    assert (folder / "adapter" / "adapter_model.safetensors").exists()
+    assert len(Scorer(folder, device="cpu").score(ITEM.question, ITEM.steps)) == 2
+
+
 def test_two_processes_under_zero_3_train_to_the_weights_of_one_under_zero_1(
     undisturbed: Path, setting: Setting
 ) -> None:
