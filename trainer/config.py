@@ -18,11 +18,11 @@ class TrainConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     One process trains on one device; "torchrun --nproc-per-node N bin/train ..." trains on N.
     """
 
-    rows: tuple[str, ...]
+    rows: tuple[str, ...] = ()
     """Training rows: JSONL files, or InternVL meta files that name them."""
     model: str
     """Local folder of the policy that the PRM starts from, a Hugging Face model."""
-    out: str
+    out: str = ""
     """Folder the PRM is written to; checkpoints lie in it while the training lasts."""
     loss: Target = "soft"
     """"soft": cross-entropy against the label itself; "hard": against [label > 0]; "counts": the binomial likelihood
@@ -82,7 +82,7 @@ class TrainConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     gradient_checkpointing: bool | None = None
     """Trade compute for memory; default: on a GPU."""
     deepspeed: str = "zero1"
-    """zero1, zero2, zero3, or a DeepSpeed JSON file, such as one under trainer/configs/."""
+    """zero1, zero2, zero3, 1x24gb, 8x80gb, 2nodes (the files of trainer/configs/), or a DeepSpeed JSON file."""
     save_steps: int = 100
     """Optimizer steps between checkpoints."""
     logging_steps: int = 10
@@ -91,6 +91,10 @@ class TrainConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """Processes that prepare images beside the training; text needs none."""
     keep_checkpoints: bool = False
     """Leave the checkpoints in OUT/checkpoints when all is done."""
+    plan: bool = False
+    """Only print what memory a GPU of --gpus would need under these flags; takes no rows and loads no weights."""
+    gpus: int = 1
+    """GPUs that --plan is made for."""
 
     def __post_init__(self) -> None:
         for name, least in _LEAST.items():
@@ -107,6 +111,12 @@ class TrainConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
             raise UsageError("--freeze-language with --freeze-projector: needs --train-vision, or nothing is trained")
         if self.early_stopping is not None and not self.held_out_fraction:
             raise UsageError(f"--early-stopping {self.early_stopping}: needs --held-out-fraction above 0")
+
+    def require_paths(self) -> None:
+        """UsageError where what a training needs, and a plan does not, is missing."""
+        for name in ("rows", "out"):
+            if not getattr(self, name):
+                raise UsageError(f"--{name}: is needed, unless --plan is given")
 
     @property
     def trained_parts(self) -> set[Part]:
@@ -128,6 +138,7 @@ class TrainConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 _LEAST = {
+    "gpus": 1,
     "max_steps": 1,
     "batch_size": 1,
     "micro_batch_size": 1,

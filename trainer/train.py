@@ -19,6 +19,12 @@ if TYPE_CHECKING:
 
 def train(config: TrainConfig) -> None:
     """Train a PRM. Errors: Drained after a signal, BadInput where no row is usable, ConfigurationError."""
+    if config.plan:
+        from trainer import plan
+
+        print(plan.text(config))
+        return
+    config.require_paths()
     stop = StopRequest()
     stop.install()
     read = rows.read(config.rows, config.loss_rule)

@@ -33,6 +33,11 @@ BATCH_SIZE = 8
 KILLED_AT = 3
 FLAGS = f"--max-steps {NUM_STEPS} --batch-size {BATCH_SIZE} --logging-steps 1 --learning-rate 1e-3".split()
 
+ENDING_EARLY = (
+    *("--held-out-fraction", "0.4", "--held-out-steps", "1", "--early-stopping", "2"),
+    *("--learning-rate", "0.05", "--max-steps", "30", "--batch-size", "4", "--keep-checkpoints"),
+)
+
 
 class Setting:
     """A folder with rows, and commands that train on them."""
@@ -196,8 +201,7 @@ def test_a_checkpoint_cut_in_writing_is_not_the_one_that_is_taken_up(undisturbed
 
 def test_a_training_ends_when_the_held_out_loss_no_longer_falls(setting: Setting) -> None:
     """A rate far too high: the loss on unseen questions only rises behind its lowest look."""
-    flags = "--held-out-fraction 0.4 --held-out-steps 1 --early-stopping 2 --learning-rate 0.05 --max-steps 30".split()
-    done = setting.run("early", *flags, "--batch-size", "4", "--keep-checkpoints")
+    done = setting.run("early", *ENDING_EARLY)
     assert done.returncode == 0, done.stderr
     folder = setting.folder / "early"
     looks = json.loads((folder / "held_out_log.json").read_text())
@@ -214,7 +218,7 @@ def test_a_training_ends_when_the_held_out_loss_no_longer_falls(setting: Setting
 
     (folder / "finished.json").unlink()
     (folder / "model.safetensors").unlink()
-    again = setting.run("early", *flags, "--batch-size", "4", "--keep-checkpoints")
+    again = setting.run("early", *ENDING_EARLY)
     assert again.returncode == 0, again.stderr
     assert json.loads((folder / "finished.json").read_text()) == result
     assert_same_weights(folder / "checkpoints" / f"checkpoint-{best['step']}", folder, tolerance=0)
