@@ -29,10 +29,10 @@ DOCUMENTS = (
     FORMATS,
     ROOT / "docs" / "judge.md",
     ROOT / "docs" / "exports.md",
-    ROOT / "docs" / "performance.md",
+    ROOT / "docs" / "training.md",
 )
 PACKAGES = ("engine", "trainer", "evaluator")
-PRESETS_OF = {"annotate": PRESETS, "bench": PRESETS}
+PRESETS_OF = {"annotate": PRESETS}
 WITHOUT_STRUCT = {"quickstart", "setup", "test"}
 """Commands that set up the environment first and have no config struct; bin/test takes pytest's arguments."""
 
@@ -108,7 +108,9 @@ def test_flags_in_readmes_commands_exist() -> None:
 
 
 def test_flags_anywhere_in_the_documents_exist() -> None:
-    known = {"--nproc-per-node"}.union(*(flags_of(name) for name in executables()))
+    known = {"--nproc-per-node", "--nnodes", "--rdzv-backend", "--rdzv-endpoint"}.union(
+        *(flags_of(name) for name in executables())
+    )
     known |= set(FLAG.findall((ROOT / "examples" / "generate.py").read_text()))
     known |= set(FLAG.findall((ROOT / "examples" / "train_policy.py").read_text()))
     for document in DOCUMENTS:
