@@ -29,10 +29,11 @@ DOCUMENTS = (
     FORMATS,
     ROOT / "docs" / "judge.md",
     ROOT / "docs" / "exports.md",
+    ROOT / "docs" / "performance.md",
     ROOT / "docs" / "training.md",
 )
 PACKAGES = ("engine", "trainer", "evaluator")
-PRESETS_OF = {"annotate": PRESETS}
+PRESETS_OF = {"annotate": PRESETS, "bench": PRESETS}
 WITHOUT_STRUCT = {"quickstart", "setup", "test"}
 """Commands that set up the environment first and have no config struct; bin/test takes pytest's arguments."""
 
