@@ -13,8 +13,8 @@ from collections.abc import Iterator
 Token = int | str
 
 OPERATORS = ("+", "-", "*")
-MAX_VALUE = 99
-"""Every number met while working a bundled problem stays within +-99, so that each is one or two digits."""
+MAX_VALUE = 50
+"""Every number met while working a bundled problem stays within +-50, so that each is one or two digits."""
 
 _PIECE = re.compile(r"\s*(\d+|[+\-*()])")
 

@@ -1,9 +1,10 @@
 """What the bundled policy reads in training, besides nothing else.
 
-Four kinds of document, all of problems that no later stage uses (other expressions by checksum, other scans):
-worked solutions in the chat format; the same as running text; packed lines that check an equation, a rewritten
-expression or a digit in a picture, each answered Yes or No. A real language model has read such checks; their
-format is not a PRM's, they hold no <prm>, and no line is a labelled step of a solution.
+Documents of problems that no later stage uses (other expressions by checksum, other scans): worked solutions in the
+chat format; the same as running text; lines that check an equation, a rewritten expression or what a picture shows,
+each answered Yes or No; and chains of such lines, each marked v while all is right so far and x from then on. A real
+language model has read such checks. Their format is not a PRM's: they hold no <prm> and no step of a solution, a line
+states one equation, one expression or one reading, and chains are answered in other words than a PRM's.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from examples.arithmetic import (
     reductions,
     show,
     small_expressions,
+    stays_small,
     tokens,
     value,
 )
@@ -31,13 +33,26 @@ from examples.working import completion, reading_steps, reduction_steps
 USER = "<|im_start|>user\n{}<|im_end|>\n<|im_start|>assistant\n"
 PICTURE = "<IMG_CONTEXT>\n"
 DOCUMENT = "<|endoftext|>"
-CHECKS_A_DOCUMENT = 6
-DIGIT_CHECKS_A_DOCUMENT = 9
+HIDDEN = "\0"
+RIGHT_SO_FAR, WRONG_BY_NOW = "v", "x"
+CHECKS_A_DOCUMENT = DIGIT_CHECKS_A_DOCUMENT = 6
+DIGIT_HIDDEN = "\0"
+RIGHT_SO_FAR, WRONG_BY_NOW = "v", "x"
+MARKS = ("?", " ?", "!", ";", " ;", "|", "#", "~", "\n?", " :", "/", "^")
+"""What stands between a claim and its Yes or No; one is drawn for each document."""
+ARROWS = (">", " > ", " = ", ": ", "\n", " -> ", ", ")
+LEADS = ("", "", "so ", "now ", "then ", "leaving ", "that makes ", "is ", "& ", "to ")
+SEPARATORS = ("\n", "\n", " ", "\n\n", ". ")
+HEADINGS = ("check\n", "", "", "marked: ", "is it right\n")
 
 
 @dataclass(frozen=True)
 class Document:
-    """One training sequence. The loss is on text alone, or with is_check on its Yes and No alone."""
+    """One training sequence. The loss is on text alone, or with is_check on its answers alone.
+
+    HIDDEN and a character in text is an answer that is learned at its place and not read on from there: a chain
+    stands for as many documents as it has marks, each of which ends with the answer behind its last mark.
+    """
 
     prompt: str
     text: str
@@ -48,12 +63,14 @@ class Document:
 def documents(rng: random.Random) -> Iterator[Document]:
     """Endless documents in the mix the policy was trained on."""
     makers: list[tuple[float, Callable[[random.Random], Document]]] = [
-        (0.25, sum_solution),
-        (0.25, digit_solution),
-        (0.05, sum_text),
-        (0.05, digit_text),
-        (0.26, arithmetic_checks),
-        (0.14, digit_checks),
+        (0.17, sum_solution),
+        (0.17, digit_solution),
+        (0.04, sum_text),
+        (0.04, digit_text),
+        (0.12, arithmetic_checks),
+        (0.28, chain_checks),
+        (0.06, digit_checks),
+        (0.12, digit_chain_checks),
     ]
     weights = [weight for weight, _ in makers]
     while True:
@@ -91,37 +108,130 @@ def _running(question: str, steps: list[str]) -> str:
     return f"Question: {question}\nProcess: " + "\n\n".join(steps) + DOCUMENT
 
 
+class Style:
+    """How the lines of one document of checks are set."""
+
+    def __init__(self, rng: random.Random) -> None:
+        self.rng = rng
+        self.mark, self.arrow = rng.choice(MARKS), rng.choice(ARROWS)
+        self.separator, self.heading = rng.choice(SEPARATORS), rng.choice(HEADINGS)
+
+    def line(self, claim: str, holds: bool) -> str:
+        return f"{claim}{self.mark}{'Yes' if holds else 'No'}{self.separator}"
+
+    def lead(self) -> str:
+        return self.rng.choice(LEADS)
+
+
 def arithmetic_checks(rng: random.Random) -> Document:
-    lines = [rng.choice((_equation_check, _rewrite_check, _rewrite_check))(rng) for _ in range(CHECKS_A_DOCUMENT)]
-    return Document(DOCUMENT + "check\n", "".join(lines), is_check=True)
+    """Lines that have nothing to do with each other."""
+    style = Style(rng)
+    lines = [rng.choice((_equation_check, _rewrite_check, _rewrite_check))(style) for _ in range(CHECKS_A_DOCUMENT)]
+    return Document(DOCUMENT + style.heading, "".join(lines), is_check=True)
+
+
+class Running(Style):
+    """A style whose answers tell whether all lines so far are right."""
+
+    right = True
+
+    def line(self, claim: str, holds: bool) -> str:
+        self.right = self.right and holds
+        return f"{claim}{self.mark}{HIDDEN}{RIGHT_SO_FAR if self.right else WRONG_BY_NOW}{self.separator}"
+
+
+def chain_checks(rng: random.Random) -> Document:
+    """An expression rewritten line by line, equations of its own in between."""
+    style = Running(rng)
+    before = tokens(_expression(rng))
+    lines = [show(before) + rng.choice(("\n", style.separator)), *_chain(style, before)]
+    return Document(DOCUMENT + style.heading, "".join(lines), is_check=True)
+
+
+def _chain(style: Style, before: list[Token]) -> list[str]:
+    """Lines that lead from an expression to one number; an error is mostly gone on from, as its writer would."""
+    rng = style.rng
+    lines: list[str] = []
+    with_equations = rng.random() < 0.7
+    while len(before) > 1 and len(lines) < 2 * CHECKS_A_DOCUMENT and (places := reductions(before)):
+        operation, result, after = reduce_at(before, rng.choice(places))
+        if with_equations:
+            claim = _near(rng, result) if rng.random() < 0.06 else result
+            lines.append(style.line(f"{operation}{rng.choice(('=', ' is ', ': '))}{claim}", claim == result))
+        claimed = _spoil(rng, after) if rng.random() < 0.2 else after
+        found = _value_or_none(claimed)
+        lines.append(style.line(style.lead() + show(claimed), found is not None and found == value(show(before))))
+        before = claimed if found is not None and stays_small(claimed) and rng.random() < 0.9 else after
+    if len(before) == 1 and rng.random() < 0.6:
+        last = int(before[0])
+        claim = _near(rng, last) if rng.random() < 0.1 else last
+        lines.append(style.line(style.lead() + str(claim), claim == last))
+    return lines
 
 
 def digit_checks(rng: random.Random) -> Document:
+    """Claims about a picture that have nothing to do with each other: a digit, or a formula with digits put in."""
     scans, truth, _ = digits.draw_problem(rng, "pretraining")
-    lines = []
-    for _ in range(DIGIT_CHECKS_A_DOCUMENT):
-        letter = rng.choice(digits.LETTERS)
-        claim = truth[letter] if rng.random() < 0.5 else rng.randint(0, 9)
-        lines.append(_line(f"{letter}>{claim}", claim == truth[letter]))
-    return Document(DOCUMENT + PICTURE + "check\n", "".join(lines), scans, is_check=True)
+    style = Style(rng)
+    lines = [rng.choice((_reading_check, _formula_check))(style, truth) for _ in range(DIGIT_CHECKS_A_DOCUMENT)]
+    return Document(DOCUMENT + PICTURE + style.heading, "".join(lines), scans, is_check=True)
 
 
-def _line(claim: str, holds: bool) -> str:
-    return f"{claim}?{'Yes' if holds else 'No'}\n"
+def digit_chain_checks(rng: random.Random) -> Document:
+    """What a picture shows, the formula with that put in, and on from there."""
+    scans, truth, formula = digits.draw_problem(rng, "pretraining")
+    style = Running(rng)
+    read = {letter: _misread(rng, truth) if rng.random() < 0.1 else digit for letter, digit in truth.items()}
+    lines = [formula + style.separator] if rng.random() < 0.7 else []
+    lines += [style.line(f"{letter}{style.arrow}{digit}", digit == truth[letter]) for letter, digit in read.items()]
+    right = tokens(digits.substitute(formula, read))
+    claimed = _spoil(rng, right) if rng.random() < 0.15 else right
+    found = _value_or_none(claimed)
+    put_in = formula + style.arrow if not lines or rng.random() < 0.5 else style.lead()
+    lines.append(style.line(put_in + show(claimed), found == value(show(right))))
+    if found is not None and stays_small(claimed):
+        lines += _chain(style, claimed)
+    return Document(DOCUMENT + PICTURE + style.heading, "".join(lines), scans, is_check=True)
 
 
-def _equation_check(rng: random.Random) -> str:
-    operation, result, _ = _worked(rng)
-    claim = result if rng.random() < 0.5 else _near(rng, result)
-    return _line(f"{operation}>{claim}", claim == result)
+def _misread(rng: random.Random, truth: dict[str, int]) -> int:
+    return rng.choice((*truth.values(), rng.randint(0, 9), rng.randint(0, 9)))
 
 
-def _rewrite_check(rng: random.Random) -> str:
-    """Whether one expression may be rewritten as another: the same value, after none or one operation."""
-    before, after = _rewriting(rng)
+def _reading_check(style: Style, truth: dict[str, int]) -> str:
+    letter = style.rng.choice(digits.LETTERS)
+    others = list(truth.values())
+    claim = truth[letter]
+    if style.rng.random() < 0.5:
+        claim = style.rng.choice((*others, style.rng.randint(0, 9), style.rng.randint(0, 9)))
+    return style.line(f"{letter}{style.arrow}{claim}", claim == truth[letter])
+
+
+def _formula_check(style: Style, truth: dict[str, int]) -> str:
+    rng = style.rng
+    formula = digits.draw_formula(rng)
+    right = tokens(digits.substitute(formula, truth))
+    claimed = right
     if rng.random() < 0.5:
-        after = _spoil(rng, after)
-    return _line(f"{show(before)}>{show(after)}", value(show(before)) == _value_or_none(after))
+        wrong = {letter: rng.randint(0, 9) if rng.random() < 0.4 else digit for letter, digit in truth.items()}
+        claimed = tokens(digits.substitute(formula, wrong)) if rng.random() < 0.6 else _spoil(rng, right)
+    holds = _value_or_none(claimed) == value(show(right))
+    return style.line(f"{formula}{style.arrow}{show(claimed)}", holds)
+
+
+def _equation_check(style: Style) -> str:
+    operation, result, _ = _worked(style.rng)
+    claim = result if style.rng.random() < 0.5 else _near(style.rng, result)
+    return style.line(f"{operation}{style.arrow}{claim}", claim == result)
+
+
+def _rewrite_check(style: Style) -> str:
+    """Whether one expression may be rewritten as another: the same value, after none or one operation."""
+    before, after = _rewriting(style.rng)
+    if style.rng.random() < 0.5:
+        after = _spoil(style.rng, after)
+    holds = value(show(before)) == _value_or_none(after)
+    return style.line(f"{show(before)}{style.arrow}{style.lead()}{show(after)}", holds)
 
 
 def _rewriting(rng: random.Random) -> tuple[list[Token], list[Token]]:
@@ -139,10 +249,12 @@ def _worked(rng: random.Random) -> tuple[str, int, list[Token]]:
 
 
 def _near(rng: random.Random, result: int) -> int:
-    """Another number of the kind a slip produces: off by a little or by ten, the sign, a digit."""
+    """Another number of the kind a slip produces: off by a little or by ten, the sign, the digits' order, any."""
     while True:
-        drift = rng.choice((-20, -10, -9, -2, -1, 1, 2, 9, 10, 11, 20))
-        wrong = rng.choice((result + drift, -result, rng.randint(-MAX_VALUE, MAX_VALUE), result + drift))
+        drift = rng.choice((-20, -10, -9, -8, -6, -5, -4, -3, -2, -1, 1, 2, 3, 4, 5, 6, 8, 9, 10, 11, 20))
+        swapped = int(str(abs(result))[::-1])
+        anything = rng.randint(-MAX_VALUE, MAX_VALUE)
+        wrong = rng.choice((result + drift, result + drift, -result, swapped, anything, rng.randint(0, 20)))
         if wrong != result and abs(wrong) <= MAX_VALUE:
             return wrong
 

@@ -31,6 +31,7 @@ class Size(msgspec.Struct, frozen=True):
 
     seeds_a_family: int
     tests_a_family: int
+    num_rollouts: int
     max_searches: int
     rollout_budget: int
     epochs: float
@@ -38,8 +39,8 @@ class Size(msgspec.Struct, frozen=True):
     learning_rate: float
 
 
-DEFAULT = Size(70, 100, 4, 96, 4, 32, 1e-3)
-FULL = Size(800, 250, 4, 96, 4, 64, 1e-3)
+DEFAULT = Size(110, 100, 8, 3, 80, 4, 32, 1e-3)
+FULL = Size(1000, 250, 8, 3, 80, 4, 64, 1e-3)
 
 
 class Quickstart:
@@ -90,7 +91,7 @@ class Quickstart:
     def annotate(self) -> None:
         command(
             "annotate", "--seeds", *self.files("seeds"), "--store", self.out / "store", "--model", POLICY,
-            "--max-searches", self.size.max_searches, "--rollout-budget", self.size.rollout_budget,
+            "--num-rollouts", self.size.num_rollouts, "--max-searches", self.size.max_searches, "--rollout-budget", self.size.rollout_budget,
             *sampling_flags(),
         )  # fmt: skip
 

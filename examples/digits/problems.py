@@ -38,15 +38,20 @@ def question(formula: str) -> str:
     return f"The image shows digits {', '.join(LETTERS)}. What is {formula}?"
 
 
+def draw_formula(rng: random.Random) -> str:
+    """A formula over all letters, in any order."""
+    letters = list(LETTERS)
+    rng.shuffle(letters)
+    return draw(rng, letters)
+
+
 def draw_problem(rng: random.Random, part: str) -> tuple[list[int], dict[str, int], str]:
     """(scan indices, digit by letter, formula over the letters), every number on the way small."""
     _, targets = scans()
     while True:
         indices = [rng.choice(PARTS[part]) for _ in LETTERS]
         digits = {letter: int(targets[index]) for letter, index in zip(LETTERS, indices, strict=True)}
-        letters = list(LETTERS)
-        rng.shuffle(letters)
-        formula = draw(rng, letters)
+        formula = draw_formula(rng)
         if stays_small(tokens(substitute(formula, digits))):
             return indices, digits, formula
 
