@@ -1,7 +1,7 @@
 """What the bundled policy reads in training, besides nothing else.
 
 Documents of problems that no later stage uses (other expressions by checksum, other scans): worked solutions in the
-chat format; the same as running text; lines that check an equation, a rewritten expression or what a picture shows,
+chat format; lines that check an equation, a rewritten expression or what a picture shows,
 each answered Yes or No; and chains of such lines, each marked v while all is right so far and x from then on. A real
 language model has read such checks. Their format is not a PRM's: they hold no <prm> and no step of a solution, a line
 states one equation, one expression or one reading, and chains are answered in other words than a PRM's.
@@ -44,6 +44,10 @@ ARROWS = (">", " > ", " = ", ": ", "\n", " -> ", ", ")
 LEADS = ("", "", "so ", "now ", "then ", "leaving ", "that makes ", "is ", "& ", "to ")
 SEPARATORS = ("\n", "\n", " ", "\n\n", ". ")
 HEADINGS = ("check\n", "", "", "marked: ", "is it right\n")
+OPENINGS = (DOCUMENT, "<|im_start|>user\n")
+"""Checks are read as documents and as what a user sends."""
+TASKS = ("{}\n", "{}\n", "What is {}?\n", "What is {}? ", "given {}\n\n", "Q: {}.\nA: ", "{}: ", "work out {}, then\n")
+"""What is checked, before its lines."""
 
 
 @dataclass(frozen=True)
@@ -63,14 +67,12 @@ class Document:
 def documents(rng: random.Random) -> Iterator[Document]:
     """Endless documents in the mix the policy was trained on."""
     makers: list[tuple[float, Callable[[random.Random], Document]]] = [
-        (0.17, sum_solution),
-        (0.17, digit_solution),
-        (0.04, sum_text),
-        (0.04, digit_text),
+        (0.16, sum_solution),
+        (0.16, digit_solution),
         (0.12, arithmetic_checks),
         (0.28, chain_checks),
-        (0.06, digit_checks),
-        (0.12, digit_chain_checks),
+        (0.08, digit_checks),
+        (0.2, digit_chain_checks),
     ]
     weights = [weight for weight, _ in makers]
     while True:
@@ -93,28 +95,14 @@ def digit_solution(rng: random.Random) -> Document:
     return Document(prompt, completion(reading_steps(rng, formula, truth)) + "<|im_end|>", scans)
 
 
-def sum_text(rng: random.Random) -> Document:
-    text = _expression(rng)
-    return Document(DOCUMENT, _running(sums.question(text), reduction_steps(rng, text)))
-
-
-def digit_text(rng: random.Random) -> Document:
-    scans, truth, formula = digits.draw_problem(rng, "pretraining")
-    steps = reading_steps(rng, formula, truth)
-    return Document(DOCUMENT + PICTURE, _running(digits.question(formula), steps), scans)
-
-
-def _running(question: str, steps: list[str]) -> str:
-    return f"Question: {question}\nProcess: " + "\n\n".join(steps) + DOCUMENT
-
-
 class Style:
     """How the lines of one document of checks are set."""
 
     def __init__(self, rng: random.Random) -> None:
         self.rng = rng
         self.mark, self.arrow = rng.choice(MARKS), rng.choice(ARROWS)
-        self.separator, self.heading = rng.choice(SEPARATORS), rng.choice(HEADINGS)
+        self.separator = rng.choice(SEPARATORS)
+        self.opening, self.heading, self.task = rng.choice(OPENINGS), rng.choice(HEADINGS), rng.choice(TASKS)
 
     def line(self, claim: str, holds: bool) -> str:
         return f"{claim}{self.mark}{'Yes' if holds else 'No'}{self.separator}"
@@ -127,7 +115,7 @@ def arithmetic_checks(rng: random.Random) -> Document:
     """Lines that have nothing to do with each other."""
     style = Style(rng)
     lines = [rng.choice((_equation_check, _rewrite_check, _rewrite_check))(style) for _ in range(CHECKS_A_DOCUMENT)]
-    return Document(DOCUMENT + style.heading, "".join(lines), is_check=True)
+    return Document(style.opening + style.heading, "".join(lines), is_check=True)
 
 
 class Running(Style):
@@ -144,8 +132,8 @@ def chain_checks(rng: random.Random) -> Document:
     """An expression rewritten line by line, equations of its own in between."""
     style = Running(rng)
     before = tokens(_expression(rng))
-    lines = [show(before) + rng.choice(("\n", style.separator)), *_chain(style, before)]
-    return Document(DOCUMENT + style.heading, "".join(lines), is_check=True)
+    lines = [style.task.format(show(before)), *_chain(style, before)]
+    return Document(style.opening + style.heading, "".join(lines), is_check=True)
 
 
 def _chain(style: Style, before: list[Token]) -> list[str]:
@@ -174,7 +162,7 @@ def digit_checks(rng: random.Random) -> Document:
     scans, truth, _ = digits.draw_problem(rng, "pretraining")
     style = Style(rng)
     lines = [rng.choice((_reading_check, _formula_check))(style, truth) for _ in range(DIGIT_CHECKS_A_DOCUMENT)]
-    return Document(DOCUMENT + PICTURE + style.heading, "".join(lines), scans, is_check=True)
+    return Document(style.opening + PICTURE + style.heading, "".join(lines), scans, is_check=True)
 
 
 def digit_chain_checks(rng: random.Random) -> Document:
@@ -182,7 +170,7 @@ def digit_chain_checks(rng: random.Random) -> Document:
     scans, truth, formula = digits.draw_problem(rng, "pretraining")
     style = Running(rng)
     read = {letter: _misread(rng, truth) if rng.random() < 0.1 else digit for letter, digit in truth.items()}
-    lines = [formula + style.separator] if rng.random() < 0.7 else []
+    lines = [style.task.format(formula)] if rng.random() < 0.8 else []
     lines += [style.line(f"{letter}{style.arrow}{digit}", digit == truth[letter]) for letter, digit in read.items()]
     right = tokens(digits.substitute(formula, read))
     claimed = _spoil(rng, right) if rng.random() < 0.15 else right
@@ -191,7 +179,7 @@ def digit_chain_checks(rng: random.Random) -> Document:
     lines.append(style.line(put_in + show(claimed), found == value(show(right))))
     if found is not None and stays_small(claimed):
         lines += _chain(style, claimed)
-    return Document(DOCUMENT + PICTURE + style.heading, "".join(lines), scans, is_check=True)
+    return Document(style.opening + PICTURE + style.heading, "".join(lines), scans, is_check=True)
 
 
 def _misread(rng: random.Random, truth: dict[str, int]) -> int:

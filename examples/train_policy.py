@@ -34,7 +34,7 @@ from examples.pretraining import HIDDEN, RIGHT_SO_FAR, WRONG_BY_NOW, Document, d
 from examples.vision import pretrain
 
 IGNORED = -100
-TEXT_TOKENS, CHECK_TOKENS = 24, 3.6
+TEXT_TOKENS, CHECK_TOKENS = 18, 4.5
 """Learned tokens of either kind a document, on average over the mix: what the two losses are divided by."""
 POOL_BATCHES = 16
 """Documents are drawn this many batches at a time and cut by length, so that little is padding."""
@@ -220,7 +220,7 @@ def train(model, processor, stream, options: argparse.Namespace, rank: int) -> N
                 group["lr"] = peak * rate_factor(step, options.steps)
         text, checks = losses(model, next(stream))
         model.zero_grad(set_to_none=True)
-        (text + checks).backward()
+        (text + 1.5 * checks).backward()
         average_gradients(model)
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         for optimiser, _ in steppers:
