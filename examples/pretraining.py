@@ -46,7 +46,18 @@ SEPARATORS = ("\n", "\n", " ", "\n\n", ". ")
 HEADINGS = ("check\n", "", "", "marked: ", "is it right\n")
 OPENINGS = (DOCUMENT, "<|im_start|>user\n")
 """Checks are read as documents and as what a user sends."""
-TASKS = ("{}\n", "{}\n", "What is {}?\n", "What is {}? ", "given {}\n\n", "Q: {}.\nA: ", "{}: ", "work out {}, then\n")
+TASKS = (
+    "{}\n",
+    "What is {}?\n",
+    "What is {}? ",
+    "given {}\n\n",
+    "Q: {}.\nA: ",
+    "{}: ",
+    "Question: {}\n",
+    "Question: What is {}?\n\n",
+    "{}\nProcess: ",
+    "work out {}\nProcess:\n",
+)
 """What is checked, before its lines."""
 
 

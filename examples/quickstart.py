@@ -91,7 +91,8 @@ class Quickstart:
     def annotate(self) -> None:
         command(
             "annotate", "--seeds", *self.files("seeds"), "--store", self.out / "store", "--model", POLICY,
-            "--num-rollouts", self.size.num_rollouts, "--max-searches", self.size.max_searches, "--rollout-budget", self.size.rollout_budget,
+            "--num-rollouts", self.size.num_rollouts, "--max-searches", self.size.max_searches,
+            "--rollout-budget", self.size.rollout_budget,
             *sampling_flags(),
         )  # fmt: skip
 

@@ -13,6 +13,7 @@ from examples.quickstart import Quickstart, Size
 TINY = Size(
     seeds_a_family=12,
     tests_a_family=6,
+    num_rollouts=16,
     max_searches=3,
     rollout_budget=96,
     epochs=1,
