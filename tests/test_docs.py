@@ -34,8 +34,9 @@ DOCUMENTS = (
 )
 PACKAGES = ("engine", "trainer", "evaluator")
 PRESETS_OF = {"annotate": PRESETS, "bench": PRESETS}
-WITHOUT_STRUCT = {"quickstart", "setup", "test"}
-"""Commands that set up the environment first and have no config struct; bin/test takes pytest's arguments."""
+WITHOUT_STRUCT = {"quickstart", "setup", "test", "pipeline"}
+"""Commands that have no config struct: those that set up the environment, and bin/pipeline, whose file has a table
+a stage. bin/test takes pytest's arguments."""
 
 COMMAND = re.compile(r"(?<![\w/.])bin/([a-z]+(?:-[a-z]+)*)\b(?!\.)")
 FLAG = re.compile(r"(?<![\w-])--[a-z][a-z-]*")
