@@ -39,8 +39,8 @@ class Size(msgspec.Struct, frozen=True):
     learning_rate: float
 
 
-DEFAULT = Size(110, 100, 8, 3, 80, 4, 32, 1e-3)
-FULL = Size(1000, 250, 8, 3, 80, 4, 64, 1e-3)
+DEFAULT = Size(110, 100, 8, 3, 80, 4, 32, 3e-4)
+FULL = Size(1000, 250, 8, 3, 80, 4, 64, 3e-4)
 
 
 class Quickstart:
