@@ -17,14 +17,17 @@ import tyro
 from engine import journal
 from engine.certainty import step_counts
 from engine.config import LATER_RULES, SearchRule
+from engine.consensus import Contradiction, LabelSource, relabelled
 from engine.data_card import data_card
 from engine.errors import BadInput, ConfigurationError, StoreFailed, UsageError
 from engine.formats import WRITERS, Format, RowSet, pretty
+from engine.imported import IMPORTED, NOT_RECOVERED, assembled
+from engine.opinions import only_judge, opinions_of
 from engine.partial import write_whole
-from engine.records import Problem, ProblemRecord, TrainingRow
+from engine.records import Estimate, Problem, ProblemRecord, TrainingRow
 from engine.selection import Labelled, Selection, Wrong, select
 from engine.store import Store, problem_key
-from engine.tree import replay
+from engine.tree import Tree, replay
 from engine.tree_json import tree_json
 
 STILL_OPEN = "open, its tree still growing"
@@ -55,34 +58,63 @@ class ExportConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     counts: bool = False
     """Write beside each row's labels what they rest on: "counts", [correct, judged] a step, and "intervals", the 95 %
     Wilson interval of the value."""
+    label_source: LabelSource = "mc"
+    """"mc": labels by the rollouts; "judge": by the opinions that bin/judge-steps stored, 1 or 0; "consensus": by the
+    rollouts where the judge agrees, masked where it does not."""
+    consensus: bool = False
+    """Short for --label-source consensus."""
+    judge_model: str | None = None
+    """Whose opinions count, where the stores hold those of several judges."""
 
     def __post_init__(self) -> None:
         if self.min_judged < 0:
             raise UsageError(f"--min-judged {self.min_judged}: must be at least 0")
         if self.stores == ():
             raise UsageError("STORES: must name at least one store")
+        if self.consensus and self.label_source == "judge":
+            raise UsageError("--consensus: cannot be given together with --label-source judge")
+        if self.format == "trees" and self.source != "mc":
+            raise UsageError(f"--label-source {self.source}: trees hold rollouts and no labels; leave it out")
+        if self.counts and self.source == "judge":
+            raise UsageError("--counts: says what rollouts' labels rest on; leave it out with --label-source judge")
+        if self.judge_model is not None and self.source == "mc":
+            raise UsageError(f"--judge-model {self.judge_model}: needs --label-source judge or consensus")
+
+    @property
+    def source(self) -> LabelSource:
+        return "consensus" if self.consensus else self.label_source
 
 
 def export(config: ExportConfig) -> None:
     """Write the rows or trees into DIR, and beside them the counts of what was kept and dropped and a data card."""
     counts: Counter[str] = Counter()
+    found: list[Contradiction] = []
     with ExitStack() as opened:
         stores = [opened.enter_context(Store.open_reader(Path(path))) for path in config.stores]
         settings = [store.fingerprint() for store in stores]
+        notes = [NOT_RECOVERED] if any(IMPORTED in setting for setting in settings) else []
         if config.format == "trees":
             _write_trees(config, stores, counts)
         else:
-            _write_rows(config, stores, settings, counts)
-    write_whole(Path(config.out) / "counts.json", pretty(dict(sorted(counts.items()))))
-    card = data_card(config.format, config.name, _label_rule(config), settings, counts, _notes(counts))
+            _write_rows(config, stores, settings, counts, found)
+    notes += _notes(counts)
+    examples = {"contradictions": found} if config.source == "consensus" else {}
+    write_whole(Path(config.out) / "counts.json", pretty(dict(sorted(counts.items())) | examples))
+    card = data_card(config.format, config.name, _label_rule(config), settings, counts, notes)
     write_whole(Path(config.out) / "README.md", card)
-    print("\n".join([_sentence(counts), *_notes(counts)]))
+    print("\n".join([_sentence(counts), *notes]))
 
 
 def _write_rows(
-    config: ExportConfig, stores: Sequence[Store], settings: Sequence[dict[str, str]], counts: Counter[str]
+    config: ExportConfig,
+    stores: Sequence[Store],
+    settings: Sequence[dict[str, str]],
+    counts: Counter[str],
+    found: list[Contradiction],
 ) -> None:
-    rows, roots = _all_rows(config, stores, counts)
+    """Write the rows; found takes examples of steps that rollouts and judge contradict each other on."""
+    judge = only_judge(stores, config.judge_model) if config.source != "mc" else None
+    rows, roots = _all_rows(config, stores, judge, counts, found)
     if not rows:
         raise BadInput(f"no rows to export from {', '.join(config.stores)}: {_sentence(counts)}")
     root = os.path.commonpath(sorted(roots)) if roots else ""
@@ -104,7 +136,7 @@ def _write_trees(config: ExportConfig, stores: Sequence[Store], counts: Counter[
             counts[f"problems dropped: {_why_dropped(record)}"] += 1
             continue
         estimates = list(journal.estimates(store, record.problem.id))
-        tree = replay(stored_rule(store), estimates)
+        tree = tree_of(store, estimates)
         name = f"{problem_key(record.problem.id).hex()}.json"
         write_whole(folder / name, pretty(tree_json(record.problem, estimates, tree)))
         counts["trees"] += 1
@@ -116,7 +148,10 @@ def _label_rule(config: ExportConfig) -> dict[str, object]:
     """The flags that decide the rows and their labels; a tree is written as it grew."""
     if config.format == "trees":
         return {}
-    return {name: getattr(config, name) for name in ("wrong", "mask_unestimated", "min_judged", "seed")}
+    rule: dict[str, object] = {
+        name: getattr(config, name) for name in ("wrong", "mask_unestimated", "min_judged", "seed")
+    }
+    return rule if config.source == "mc" else rule | {"label_source": config.source}
 
 
 def _notes(counts: Counter[str]) -> list[str]:
@@ -128,13 +163,21 @@ def _notes(counts: Counter[str]) -> list[str]:
 
 
 def _all_rows(
-    config: ExportConfig, stores: Sequence[Store], counts: Counter[str]
+    config: ExportConfig,
+    stores: Sequence[Store],
+    judge: str | None,
+    counts: Counter[str],
+    found: list[Contradiction],
 ) -> tuple[list[tuple[TrainingRow, str]], set[str]]:
     """Every row with its problem's image root, in the order of the problems' keys."""
     rows: list[tuple[TrainingRow, str]] = []
     roots: set[str] = set()
     for store, record in _records(stores, counts):
-        for row in problem_rows(config, store, record, counts):
+        solutions = problem_rows(config, store, record, counts)
+        if judge is not None:
+            opinions = opinions_of(store, record.problem.id, judge)
+            solutions = relabelled(config.source, solutions, opinions, counts, found)
+        for row in solutions:
             rows.append((row, record.problem.image_root))
             if row.images:
                 roots.add(record.problem.image_root)
@@ -166,7 +209,7 @@ def problem_rows(config: ExportConfig, store: Store, record: ProblemRecord, coun
         counts[f"problems dropped: {why}"] += 1
         return []
     estimates = list(journal.estimates(store, record.problem.id))
-    tree = replay(stored_rule(store), estimates)
+    tree = tree_of(store, estimates)
     rng = random.Random(f"{config.seed} {record.problem.id}")
     selection = select(estimates, tree, rng, config.mask_unestimated, config.wrong, config.min_judged)
     _count(counts, selection)
@@ -181,6 +224,13 @@ def _why_dropped(record: ProblemRecord) -> str:
     if record.state == "open":
         return STILL_OPEN
     return record.reason if record.state == "done" else record.state
+
+
+def tree_of(store: Store, estimates: Sequence[Estimate]) -> Tree:
+    """The tree that a problem's estimates make: by the store's search rule, or as they were imported."""
+    if IMPORTED in store.fingerprint():
+        return assembled(estimates)
+    return replay(stored_rule(store), estimates)
 
 
 def stored_rule(store: Store) -> SearchRule:

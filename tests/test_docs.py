@@ -31,6 +31,7 @@ DOCUMENTS = (
     ROOT / "docs" / "exports.md",
     ROOT / "docs" / "performance.md",
     ROOT / "docs" / "training.md",
+    ROOT / "docs" / "step-judge.md",
 )
 PACKAGES = ("engine", "trainer", "evaluator")
 PRESETS_OF = {"annotate": PRESETS, "bench": PRESETS}
@@ -213,7 +214,7 @@ def anchors(document: Path) -> set[str]:
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_files_named_in_the_documents_exist(document: Path) -> None:
     folders = "engine|trainer|evaluator|examples|tests|docs|bin|\\.ci"
-    named = re.findall(rf"(?<![\w/.])(?:{folders})/[\w./]*\w", document.read_text())
+    named = re.findall(rf"(?<![\w/.])(?:{folders})/[\w./-]*\w", document.read_text())
     assert named
     assert [path for path in named if not (ROOT / path).exists()] == []
 

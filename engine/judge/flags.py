@@ -50,7 +50,7 @@ class JudgeFlags(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         for name in ("math_verify_seconds", "judge_patience_seconds", "judge_request_seconds"):
             if getattr(self, name) <= 0:
                 raise UsageError(f"--{name.replace('_', '-')} {getattr(self, name)}: must be above 0")
-        _check_url(self.judge_url)
+        check_url(self.judge_url)
         if (self.judge_url is None) != (self.judge_model is None):
             raise UsageError("--judge-url and --judge-model: give both or neither")
 
@@ -74,7 +74,8 @@ _LEAST = {
 }
 
 
-def _check_url(url: str | None) -> None:
+def check_url(url: str | None) -> None:
+    """UsageError where this cannot be the base of an endpoint."""
     if url is None:
         return
     parts = urlsplit(url)

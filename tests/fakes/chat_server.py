@@ -44,7 +44,7 @@ class ChatServer:
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         body = await request.json()
-        prompt = body["messages"][0]["content"]
+        prompt = prompt_of(body["messages"][0]["content"])
         number = self.num_calls
         self.num_calls += 1
         self.calls[prompt] += 1
@@ -65,6 +65,13 @@ class ChatServer:
         message = {"role": "assistant", "content": text}
         usage = {"prompt_tokens": 10, "completion_tokens": 2}
         return {"choices": [{"message": message, "finish_reason": "stop"}], "usage": usage}
+
+
+def prompt_of(content: str | list[dict[str, Any]]) -> str:
+    """A user's turn as one text: the URLs of its images, a line each, before what it says."""
+    if isinstance(content, str):
+        return content
+    return "\n".join(part["image_url"]["url"] if part["type"] == "image_url" else part["text"] for part in content)
 
 
 async def answer(server: ChatServer, request: web.Request, prompt: str) -> web.StreamResponse:

@@ -1,0 +1,94 @@
+"""bin/judge-steps: a step judge's opinion on every stored step, beside the counts; the same command resumes."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+import tyro
+
+from engine.errors import Drained, UsageError
+from engine.judge.flags import KEY_VARIABLE, check_url
+from engine.lifecycle import drain_on_signal
+from engine.progress import shown
+from engine.scheduler import run_all
+from engine.store import Store
+
+Asked = Literal["all", "rows"]
+
+
+class JudgeStepsConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Ask a model about the steps in a store and keep its opinions there. The same command resumes after a stop."""
+
+    store: Annotated[str, tyro.conf.Positional]
+    """Store folder; no other process may write to it meanwhile."""
+    judge_url: str
+    """Base of an OpenAI-compatible endpoint, as http://host:8000/v1; its key comes from the environment variable
+    OMEGAPRM_JUDGE_KEY."""
+    judge_model: str
+    """Model that the endpoint is asked for; it must read images where problems have any."""
+    steps: Asked = "all"
+    """"all": every step of every rollout; "rows": those of the rows that bin/export writes by default."""
+    judge_concurrency: int = 32
+    """Requests to the endpoint at once."""
+    judge_patience_seconds: float = 600.0
+    """Time an answer is waited for while the endpoint answers nothing at all; past it the command ends with 69."""
+    judge_request_seconds: float = 120.0
+    """Deadline of one request."""
+    judge_max_asks: int = 3
+    """Times one step is put to the judge while its reply holds no readable opinion."""
+    judge_max_tokens: int = 512
+    """Tokens of a reply at the most."""
+    drain_seconds: float = 20.0
+    """Time that requests under way are given to finish after a signal."""
+
+    def __post_init__(self) -> None:
+        for name in ("judge_concurrency", "judge_max_asks", "judge_max_tokens"):
+            if getattr(self, name) < 1:
+                raise UsageError(f"--{name.replace('_', '-')} {getattr(self, name)}: must be at least 1")
+        for name in ("judge_patience_seconds", "judge_request_seconds"):
+            if getattr(self, name) <= 0:
+                raise UsageError(f"--{name.replace('_', '-')} {getattr(self, name)}: must be above 0")
+        if isinstance(self.judge_url, str):
+            check_url(self.judge_url)
+
+
+def judge_steps(config: JudgeStepsConfig) -> None:
+    """Run to the end; Drained where a signal came first, JudgeUnreachable where the endpoint stays away."""
+    asyncio.run(run_judge_steps(config))
+
+
+async def run_judge_steps(config: JudgeStepsConfig, **options: Any) -> None:
+    """The command in a running loop; options go to the endpoint."""
+    from engine.judge.endpoint import Endpoint
+    from engine.judge.step_rule import StepRule
+    from engine.step_asking import Asking, steps_of
+
+    draining = asyncio.Event()
+    with drain_on_signal(draining):
+        async with AsyncExitStack() as opened:
+            store = opened.enter_context(Store.open(Path(config.store), create=False))
+            endpoint = await Endpoint.start(
+                config.judge_url,
+                config.judge_model,
+                os.environ.get(KEY_VARIABLE),
+                concurrency=config.judge_concurrency,
+                patience_seconds=config.judge_patience_seconds,
+                request_seconds=config.judge_request_seconds,
+                **options,
+            )
+            opened.push_async_callback(endpoint.close)
+            rule = StepRule(endpoint, config.judge_max_asks, config.judge_max_tokens)
+            run = Asking(store, rule, config.judge_model, steps_of(config.steps, store))
+            try:
+                async with shown(run.line):
+                    await run_all(run.questions(), run.ask, config.judge_concurrency, draining, config.drain_seconds)
+            finally:
+                await run.keep_cost(endpoint.spent)
+    if not run.is_through:
+        raise Drained(f"stopped on a signal with everything saved ({run.line()}); run the same command again")
+    print(run.report(endpoint.spent))
