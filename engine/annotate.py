@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from engine import journal
+from engine import history, journal
 from engine.collector import rare_collections
 from engine.config import LATER_RULES, AnnotateConfig, Sampling, SearchRule
 from engine.errors import Drained
@@ -124,7 +124,7 @@ async def grow_all(
     async def grow(problem: Problem) -> None:
         await search.grow(problem, seeds.image_digests.get(problem.id, ()))
 
-    async with shown(progress.line):
+    async with shown(progress.line), history.kept(store, progress):
         with rare_collections():
             await run_all(waiting, grow, config.concurrency, draining, config.drain_seconds)
     if progress.num_ended < len(seeds.problems):

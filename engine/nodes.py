@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Literal, NamedTuple
@@ -104,7 +104,7 @@ class Tree:
     """All that the next decision needs; texts stay in the store. nodes are in the order of their discovery.
 
     passing, kept where rollouts are reused, counts (correct, judged) of the rollouts that went through a state
-    which is no node yet.
+    which is no node yet. watch is told after every decision, for those who draw a search; no decision depends on it.
     """
 
     rule: SearchRule
@@ -119,6 +119,7 @@ class Tree:
     num_rollouts: int = 0
     want: Want | None = None
     reason: Reason | None = None
+    watch: Callable[[Tree], None] | None = None
 
     @classmethod
     def new(cls, rule: SearchRule) -> Tree:

@@ -97,7 +97,7 @@ def summarise(names: Sequence[str], stores: Sequence[Store]) -> Summary:
         quarantined=[],
         rejected=[],
         outcomes=dict.fromkeys(Counts.__struct_fields__, 0),
-        root_mc=dict.fromkeys(_labels(), 0),
+        root_mc=dict.fromkeys(mc_labels(), 0),
         settings=[],
         damaged=[],
     )
@@ -166,7 +166,7 @@ def _add_estimates(summary: Summary, name: str, store: Store) -> None:
 
 def _add_root(summary: Summary, counts: Counts) -> None:
     if counts.total:
-        summary.root_mc[_label(counts.value)] += 1
+        summary.root_mc[mc_label(counts.value)] += 1
 
 
 def _whose(store: Store, key: bytes) -> str:
@@ -205,16 +205,17 @@ def _verify_pages(names: Sequence[str], stores: Sequence[Store], summary: Summar
     return f"checked, but not of {', '.join(busy)}: written meanwhile" if busy else "checked"
 
 
-def _labels() -> list[str]:
+def mc_labels() -> list[str]:
+    """The bins of MC values, in order."""
     inner = [f"({at / NUM_BINS:.1f}, {(at + 1) / NUM_BINS:.1f}]" for at in range(NUM_BINS - 1)]
     return ["none", "0", *inner, f"({1 - 1 / NUM_BINS:.1f}, 1.0)", "1"]
 
 
-def _label(value: float | None) -> str:
+def mc_label(value: float | None) -> str:
     """The bin of an MC value; bins are open to the left."""
     if value is None or value in (0, 1):
         return "none" if value is None else f"{value:.0f}"
-    return _labels()[2 + min(int(-(-value * NUM_BINS // 1)) - 1, NUM_BINS - 1)]
+    return mc_labels()[2 + min(int(-(-value * NUM_BINS // 1)) - 1, NUM_BINS - 1)]
 
 
 def _lines(summary: Summary, verify: bool) -> Iterator[str]:

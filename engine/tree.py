@@ -87,6 +87,8 @@ def _decide(tree: Tree) -> None:
             tree.reason = "max searches"
         else:
             _select(tree)
+        if tree.watch is not None:
+            tree.watch(tree)
 
 
 def _look_at_root(tree: Tree) -> None:

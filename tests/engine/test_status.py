@@ -13,7 +13,7 @@ import pytest
 
 from engine.problems import Rejected
 from engine.records import Estimate, Origin, Outcome, Problem, ProblemRecord, ProblemState, Rollout, Verdict
-from engine.status import REJECTED_KEY, _label, _labels
+from engine.status import REJECTED_KEY, mc_label, mc_labels
 from engine.store import Store, Write, estimate_key, pack, problem_key
 
 ROOT = Path(__file__).parents[2]
@@ -188,5 +188,5 @@ def test_a_missing_store_is_a_sentence_and_78(tmp_path: Path) -> None:
     ],
 )
 def test_each_mc_value_falls_into_the_bin_that_says_so(value: float | None, label: str) -> None:
-    assert _label(value) == label
-    assert label in _labels()
+    assert mc_label(value) == label
+    assert label in mc_labels()

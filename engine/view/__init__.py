@@ -1,0 +1,1 @@
+"""The tree viewer: what stores hold, in a browser, while they are written; it reads and never writes."""

@@ -1,0 +1,48 @@
+"""bin/view: serves the viewer until it is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from pathlib import Path
+
+from aiohttp import web
+
+from engine.errors import UsageError
+from engine.view.config import ViewConfig
+from engine.view.scores import StepScores
+from engine.view.server import Viewer
+from engine.view.shelf import Shelf
+
+SHUTDOWN_SECONDS = 1.0
+
+
+def view(config: ViewConfig) -> None:
+    """Serve until SIGINT or SIGTERM. Errors as for Store.open_reader and StepScores; UsageError for the address."""
+    scores = StepScores([Path(path) for path in config.prm_scores])
+    shelf = Shelf([Path(path) for path in config.stores])
+    try:
+        asyncio.run(_serve(config, Viewer(shelf, scores, config.image_root)))
+    finally:
+        shelf.close()
+
+
+async def _serve(config: ViewConfig, viewer: Viewer) -> None:
+    stopped = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    runner = web.AppRunner(viewer.app(config.host), access_log=None, shutdown_timeout=SHUTDOWN_SECONDS)
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, config.host, config.port)
+        try:
+            await site.start()
+        except OSError as error:
+            raise UsageError(f"--host {config.host} --port {config.port}: {error.strerror or error}") from error
+        host, port = runner.addresses[0][:2]
+        shown = f"[{host}]" if ":" in host else host
+        print(f"viewer: http://{shown}:{port}/ (Ctrl-C ends it)", file=sys.stderr, flush=True)
+        await stopped.wait()
+    finally:
+        await runner.cleanup()
