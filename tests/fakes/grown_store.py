@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import msgspec
 
+from engine import journal
 from engine.config import SearchRule
-from engine.records import Problem
+from engine.records import Problem, ProblemRecord
 from engine.scheduler import run_all
 from engine.search import Search
 from engine.store import Store
@@ -45,15 +46,15 @@ async def grow_into(
     rule: SearchRule = SMALL,
     policy: ScriptedPolicy | None = None,
     map_bytes: int = 256 << 20,
-    also: Callable[[Store], None] = lambda store: None,
+    records: Sequence[ProblemRecord] = (),
 ) -> None:
-    """Grow every problem's tree into the store in the folder; also runs before it is closed."""
+    """Grow every problem's tree into the store in the folder; further records are put beside them."""
     with Store.open(folder, map_bytes=map_bytes) as store:
         store.bind(settings(rule))
         draining = asyncio.Event()
         search = Search(policy or ScriptedPolicy(), ScriptedJudge(), store, rule, "tags", 0, draining)
         await run_all(problems, search.grow, CONCURRENCY, draining, 1.0)
-        also(store)
+        await store.commit([journal.write_problem(record) for record in records])
 
 
 if __name__ == "__main__":

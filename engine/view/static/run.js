@@ -63,6 +63,7 @@ export class RunPage {
 
   overTime(store, page) {
     const name = page.stores.length > 1 ? `, ${store.name}` : "";
+    if (store.points.length < 2) return curve(`Throughput and cost over time${name}`, []);
     return [
       curve(`Rollouts a second${name}`, rates(store.points, "rollouts")),
       curve(`Tokens a second${name}`, rates(store.points, "tokens")),
