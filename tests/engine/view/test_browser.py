@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from playwright.sync_api import expect
 
 from engine.config import SearchRule
 from tests.browser import browser
@@ -122,7 +123,7 @@ def test_the_list_is_filtered_searched_and_opened_by_keys(page: Page, hostile: s
     assert page.locator("a.row").count() == 7
     page.keyboard.press("/")
     page.keyboard.type("add 14")
-    page.wait_for_function("document.querySelectorAll('a.row').length === 1")
+    expect(page.locator("a.row")).to_have_count(1, timeout=WAIT)
     page.keyboard.press("Escape")
     page.keyboard.press("j")
     page.keyboard.press("Enter")
@@ -139,7 +140,7 @@ def test_a_link_shows_the_node_and_the_search_it_names(page: Page, hostile: str)
     assert page.locator(".node.selected").get_attribute("data-node") == "0"
     assert page.locator(".badge").count() == page.locator(".search.current .cuts li").count() > 0
     page.keyboard.press("ArrowRight")
-    page.wait_for_function("document.querySelector('.node.selected').dataset.node !== '0'")
+    expect(page.locator(".node.selected")).not_to_have_attribute("data-node", "0", timeout=WAIT)
     chosen = page.locator(".node.selected").get_attribute("data-node")
     assert f"node={chosen}" in page.url
 
@@ -157,7 +158,7 @@ def test_the_slider_plays_the_growth(page: Page, hostile: str) -> None:
     page.goto(f"{hostile}#/problem?id=h1")
     page.wait_for_selector(".node")
     page.keyboard.press(" ")
-    page.wait_for_function("document.querySelectorAll('.node.later').length === 0")
+    expect(page.locator(".node.later")).to_have_count(0, timeout=WAIT)
 
 
 def test_the_run_page_and_a_problem_without_a_tree(page: Page, hostile: str) -> None:
@@ -201,7 +202,7 @@ def test_large_stores_open_in_under_a_second(
     base, pid = large
     page.goto(f"{base}#/problems?q=nothing-is-so-called")
     page.wait_for_selector(".empty")
-    page.wait_for_function("!document.getElementById('live').classList.contains('busy')")
+    expect(page.locator("#live")).to_have_text("live", timeout=WAIT)
     session = page.context.new_cdp_session(page)
     session.send("Performance.enable", {"timeDomain": "threadTicks"})
     taken = []
