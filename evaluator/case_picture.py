@@ -11,7 +11,7 @@ from matplotlib.patches import Rectangle
 from PIL import Image, UnidentifiedImageError
 
 from evaluator.case_study import Case, Told
-from evaluator.plots import png
+from evaluator.plots import written
 
 COLOURS = LinearSegmentedColormap.from_list("confidence", ["#d1583b", "#f2d9a2", "#3f8fbf"])
 """From doubt to confidence, told apart by the colour-blind too."""
@@ -31,11 +31,11 @@ MARGIN = 0.3
 """Inches, where they are not letters."""
 
 
-def case_picture(case: Case) -> bytes:
-    """The case as a PNG. An image that cannot be opened is left out, a note drawn instead."""
+def case_picture(case: Case, kind: str = "png") -> bytes:
+    """The case as "png" or "svg". An image that cannot be opened is left out, a note drawn instead."""
     heading = _heading(case)
     columns = [_rows(case.right), _rows(case.wrong)]
-    images = [_opened(path) for path in case.images[:MAX_IMAGES]]
+    images = [opened(path) for path in case.images[:MAX_IMAGES]]
     tallest = max((_shown_size(image)[1] for image in images), default=0.0)
     head = MARGIN + max(LINE * 1.15 * len(heading), tallest) + 0.15
     height = head + 0.6 + max(sum(_row_height(lines) for lines, _ in rows) for rows in columns)
@@ -51,7 +51,7 @@ def case_picture(case: Case) -> bytes:
         x = MARGIN + at * (WIDTH - MARGIN) / 2
         axes.text(x, head + 0.25, title, fontsize=12.5, weight="bold", color=colour)
         _draw_rows(axes, rows, x, head + 0.42)
-    return png(figure)
+    return written(figure, kind)
 
 
 def _heading(case: Case) -> list[tuple[str, str]]:
@@ -125,7 +125,7 @@ def _shown_size(image: Image.Image | None) -> tuple[float, float]:
     return image.width * scale, image.height * scale
 
 
-def _opened(path: str) -> Image.Image | None:
+def opened(path: str) -> Image.Image | None:
     try:
         with Image.open(path, formats=("PNG", "JPEG", "WEBP", "GIF", "BMP")) as image:
             image.thumbnail((800, 800))

@@ -27,9 +27,14 @@ MARKERS = ("o", "s", "^")
 
 def png(figure: Figure) -> bytes:
     """A figure as PNG, drawn without a display."""
+    return written(figure, "png")
+
+
+def written(figure: Figure, kind: str) -> bytes:
+    """A figure as "png" or "svg", drawn without a display."""
     stream = io.BytesIO()
     FigureCanvasAgg(figure)
-    figure.savefig(stream, format="png", dpi=130)
+    figure.savefig(stream, format=kind, dpi=130, metadata={"Date": None} if kind == "svg" else None)
     return stream.getvalue()
 
 

@@ -28,8 +28,15 @@ export function rich(pieces, tag = "span", className = "") {
   return el(tag, { class: `rich ${className}`.trim(), dir: "auto" }, pieces.map(piece));
 }
 
+const UNSEEN = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]/g;
+
+/** Text with the characters that cannot be seen, or turn what follows, as their numbers. */
+export function visible(text) {
+  return text.replace(UNSEEN, (sign) => `⟨U+${sign.charCodeAt(0).toString(16).toUpperCase().padStart(4, "0")}⟩`);
+}
+
 function piece(part) {
-  if (typeof part === "string") return document.createTextNode(part);
+  if (typeof part === "string") return document.createTextNode(visible(part));
   const formula = mathml(part.mathml);
   formula.setAttribute("display", part.display ? "block" : "inline");
   return el("span", { class: part.display ? "formula display" : "formula", title: part.source }, formula);
@@ -38,7 +45,7 @@ function piece(part) {
 function mathml([tag, attributes, ...children]) {
   const element = document.createElementNS(MATHML, tag);
   for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
-  element.append(...children.map((child) => (typeof child === "string" ? child : mathml(child))));
+  element.append(...children.map((child) => (typeof child === "string" ? visible(child) : mathml(child))));
   return element;
 }
 

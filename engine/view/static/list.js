@@ -1,11 +1,12 @@
 // The list of problems: the server filters and sorts, rows are fetched and drawn as they come into sight.
 
-import { api, el, replace, short, whole } from "./dom.js";
+import { api, el, replace, short, visible, whole } from "./dom.js";
 import { chip, evidence, interval } from "./mc.js";
 
 const ROW = 44;
 const PAGE = 100;
 const SPARE = 8;
+const HEAD = 34;
 const COLUMNS = [
   ["id", "Problem"], [null, "Question"], ["state", "State"], ["mc", "MC of the root"], ["errors", "Errors"],
   ["nodes", "Nodes"], ["rollouts", "Rollouts"], ["tokens", "Tokens"],
@@ -28,11 +29,11 @@ export class ListPage {
 
   async open() {
     this.rows = el("div", { class: "rows", role: "rowgroup" });
-    this.scroller = el("div", { class: "scroller", tabindex: "0", onscroll: () => this.draw() }, this.rows);
+    this.scroller = el("div", { class: "scroller", tabindex: "0", onscroll: () => this.draw() }, this.head(), this.rows);
     this.count = el("span", { class: "count", role: "status" });
     replace(
       this.main,
-      el("div", { class: "list", role: "table", "aria-label": "Problems" }, this.filters(), this.head(), this.scroller),
+      el("div", { class: "list", role: "table", "aria-label": "Problems" }, this.filters(), this.scroller),
     );
     await this.load(0);
     this.draw();
@@ -160,9 +161,9 @@ export class ListPage {
       class: `row ${found.state}`, role: "row", href: `#/problem?${new URLSearchParams({ store: found.store, id: found.id })}`,
       "aria-rowindex": at + 1, tabindex: "-1",
     },
-    cell("id", found.id, found.id),
-    cell("question", [found.num_images ? el("span", { class: "tag", text: "image" }) : null, found.question], found.question),
-    cell("state", [el("b", { text: found.state }), found.reason ? ` ${found.reason}` : ""], found.reason),
+    cell("id", [this.state.stores.length > 1 ? el("span", { class: "tag", text: this.state.stores[found.store] }) : null, visible(found.id)], found.id),
+    cell("question", [found.num_images ? el("span", { class: "tag", text: "image" }) : null, visible(found.question)], found.question),
+    cell("state", [el("b", { text: found.state }), found.reason ? ` ${visible(found.reason)}` : ""], found.reason),
     cell("mc", chip(evidence(found.root), `95 % interval ${interval(found.interval)}`)),
     cell("errors", found.errors === null ? "–" : whole(found.errors)),
     cell("nodes", whole(found.nodes)),
@@ -187,7 +188,7 @@ export class ListPage {
     this.drawn.get(this.current)?.classList.remove("current");
     this.current = Math.min(Math.max(this.current + by, 0), this.total - 1);
     const top = this.current * ROW;
-    const bottom = top + ROW - this.scroller.clientHeight;
+    const bottom = top + ROW + HEAD - this.scroller.clientHeight;
     if (top < this.scroller.scrollTop) this.scroller.scrollTop = top;
     if (bottom > this.scroller.scrollTop) this.scroller.scrollTop = bottom;
     this.draw();

@@ -1,6 +1,6 @@
 // Draws a tree from left to right: a column a generation, leaves one below the other.
 
-import { svg, two } from "./dom.js";
+import { svg, two, visible } from "./dom.js";
 import { colour, ratio, sign, valueOf } from "./mc.js";
 
 const WIDTH = 176;
@@ -68,7 +68,7 @@ export class TreeDrawing {
   box(node) {
     const value = valueOf(node);
     const { x, y } = this.places.get(node.number);
-    const label = node.number === 0 ? "the question" : `${node.depth}. ${node.label.replace(/\s+/g, " ")}`;
+    const label = node.number === 0 ? "the question" : `${node.depth}. ${visible(node.label.replace(/\s+/g, " "))}`;
     const shown = label.length > LETTERS ? `${label.slice(0, LETTERS - 1)}…` : label;
     const body = svg("rect", { class: value === null ? "body unjudged" : "body", width: WIDTH, height: HEIGHT, rx: 6 });
     body.style.fill = colour(value);

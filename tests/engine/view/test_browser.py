@@ -20,6 +20,7 @@ import pytest
 from playwright.sync_api import expect
 
 from engine.config import SearchRule
+from engine.records import Problem
 from tests.browser import browser
 from tests.engine.view import stores
 from tests.fakes.grown_store import grow_into, numbered
@@ -106,6 +107,7 @@ def test_no_text_of_a_problem_or_a_model_becomes_markup(page: Page, hostile: str
     assert "<script>window.pwned = 1</script>" in text
     assert "onerror='window.pwned = 2'" in text
     assert page.locator("math").count() > 0
+    assert "\u202e" not in text
     assert page.locator("#page img").count() == 1
     assert page.locator("iframe, [onerror], [onload], [href^='javascript:']").count() == 0
     page.keyboard.press("s")
@@ -183,15 +185,15 @@ def large(opened: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     folder = tmp_path_factory.mktemp("large")
     small = SearchRule(num_rollouts=2, max_searches=0, rollout_budget=2)
     run(grow_into(folder / "many", numbered(NUM_PROBLEMS), small))
-    whole = SearchRule(num_rollouts=8, max_searches=400, rollout_budget=1000)
-    run(grow_into(folder / "deep", numbered(1), whole, ScriptedPolicy(slip_rate=0.12)))
+    problem = Problem(id="big-0", question=r"What is $\sqrt{4}$?", correct_answer="2")
+    run(grow_into(folder / "deep", [problem], SearchRule(), ScriptedPolicy(slip_rate=0.12)))
     with viewer(folder / "many", folder / "deep") as found:
         yield found
 
 
 @pytest.mark.parametrize(
     ("address", "selector"),
-    [("#/problems", "a.row"), ("#/problem?store=1&id=p00000", ".node"), ("#/run", ".tile")],
+    [("#/problems", "a.row"), ("#/problem?store=1&id=big-0", ".node"), ("#/run", ".tile")],
     ids=["list", "tree", "run"],
 )
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="processor time is read from /proc")
@@ -214,6 +216,8 @@ def test_large_stores_open_in_under_a_second(
         page.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
         taken.append(processor_seconds(pid) - before[0] + max(main_thread(session) - before[1], 0))
     record_property("processor_seconds", min(taken))
+    if selector == ".node":
+        assert page.locator(".node").count() * SearchRule().num_rollouts > 950
     shot(page, f"large-{selector.strip('.')}")
     print(f"{address}: {min(taken):.2f} s of processor time")
     assert min(taken) < OPEN_SECONDS, taken
