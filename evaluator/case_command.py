@@ -34,7 +34,7 @@ class CaseStudyConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """Solutions scored at once."""
 
     def __post_init__(self) -> None:
-        if Path(self.out).suffix not in ENDINGS:
+        if isinstance(self.out, str) and Path(self.out).suffix not in ENDINGS:
             raise UsageError(f"--out {self.out}: must end with one of {', '.join(ENDINGS)}")
         if self.batch_size < 1:
             raise UsageError(f"--batch-size {self.batch_size}: must be at least 1")

@@ -93,10 +93,12 @@ def listed(entries: Sequence[Entry], asked: Query) -> Listing:
     return Listing(len(found), len(entries), found[asked.offset : asked.offset + asked.limit])
 
 
-def natural(text: str) -> list[tuple[int, str]]:
-    """A key that sorts p9 before p10."""
+def natural(text: str) -> list[tuple[int, int, str]]:
+    """A key that sorts p9 before p10, and numbers before words."""
     return [
-        (int(part), "") if part.isdigit() and len(part) < 19 else (-1, part) for part in _DIGITS.split(text) if part
+        (0, int(part), "") if part.isascii() and part.isdigit() and len(part) < 19 else (1, 0, part)
+        for part in _DIGITS.split(text)
+        if part
     ]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,6 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from engine import journal
 from engine.errors import BadInput, UsageError
-from engine.records import ProblemRecord
 from engine.store import Store, estimate_key, problem_key
 from engine.store.store import Write
 from engine.view.config import ViewConfig
@@ -27,6 +27,17 @@ from tests.engine.view import stores
 
 Client = TestClient[Any, Any]
 MAX_LOOKS = 1200
+ROOT = Path(__file__).resolve().parents[3]
+WRITER = """
+import asyncio, pathlib, sys
+from engine import journal
+from engine.records import ProblemRecord
+from engine.store import Store
+with Store.open(pathlib.Path(sys.argv[1])) as store:
+    problem = journal.problem_record(store, "o1").problem
+    later = ProblemRecord(problem=problem, state="quarantined", reason="later")
+    asyncio.run(store.commit([journal.write_problem(later)]))
+"""
 
 
 @pytest_asyncio.fixture
@@ -186,14 +197,11 @@ async def test_the_run_page_counts_every_estimate_once(client: Client) -> None:
 
 async def test_a_store_that_grows_is_followed(client: Client, folder: Path) -> None:
     before = (await json(client, "/api/version"))["version"]
-    with Store.open(folder) as store:
-        record = journal.problem_record(store, "o1")
-        assert record is not None
-        later = ProblemRecord(problem=record.problem, state="quarantined", reason="later")
-        await store.commit([journal.write_problem(later)])
-        await until(client, lambda version: version not in (before, f"{before}+"))
-        (row,) = (await json(client, "/api/problems", q="later"))["rows"]
-        assert (row["id"], row["state"]) == ("o1", "quarantined")
+    writer = await asyncio.create_subprocess_exec(sys.executable, "-c", WRITER, str(folder), cwd=ROOT)
+    assert await writer.wait() == 0
+    await until(client, lambda version: version not in (before, f"{before}+"))
+    (row,) = (await json(client, "/api/problems", q="later"))["rows"]
+    assert (row["id"], row["state"]) == ("o1", "quarantined")
 
 
 async def test_damage_is_named_and_hides_no_more_than_it_must(folder: Path) -> None:
