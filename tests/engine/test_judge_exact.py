@@ -3,7 +3,7 @@ from __future__ import annotations
 import time
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.judge import choices, quantities, units
@@ -70,11 +70,13 @@ def test_a_number_times_something_is_not_that_number(answer):
     assert verdict is None or verdict.outcome != "correct"
 
 
+@settings(deadline=None)
 @given(st.integers(-(10**18), 10**18), st.integers(-(10**18), 10**18))
 def test_integers_are_equal_exactly_when_their_values_are(one, other):
     assert decide("", str(one), f"${other:,}$").outcome == ("correct" if one == other else "incorrect")
 
 
+@settings(deadline=None)
 @given(st.fractions(max_denominator=10**6), st.fractions(max_denominator=10**6))
 def test_fractions_are_compared_exactly(one, other):
     written = f"\\frac{{{other.numerator}}}{{{other.denominator}}}"
@@ -82,11 +84,13 @@ def test_fractions_are_compared_exactly(one, other):
     assert verdict.outcome == ("correct" if one == other else "incorrect")
 
 
+@settings(deadline=None)
 @given(st.decimals(-10000, 10000, places=4), st.decimals(-10000, 10000, places=2))
 def test_both_ways_to_compare_decimals_agree(answer, reference):
     assert decide("", str(reference), str(answer)).outcome == decide("", f"${reference}$", f"{answer} ").outcome
 
 
+@settings(deadline=None)
 @given(st.text(max_size=200))
 def test_any_text_is_normalised_and_judged_without_an_error(text):
     once = normalise(text)
