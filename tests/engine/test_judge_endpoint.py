@@ -24,7 +24,7 @@ from tests.fakes.chat_server import PROBE, ChatServer, serving
 
 QUICK = Pace(first_seconds=0.001, max_seconds=0.02, open_after=5)
 NUM_CALLS = int(os.environ.get("OMEGAPRM_JUDGE_CALLS", "2000"))
-"""Calls of the longest test; 100,000 were made by hand (docs/judge.md)."""
+"""Calls of the longest test; the environment may ask for more."""
 
 
 @asynccontextmanager
