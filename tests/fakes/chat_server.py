@@ -125,6 +125,12 @@ async def hang(server: ChatServer, request: web.Request, prompt: str) -> web.Str
     return web.Response()
 
 
+async def hang_up(server: ChatServer, request: web.Request, prompt: str) -> web.StreamResponse:
+    """Nothing for half a second, then the end of the connection."""
+    await asyncio.sleep(0.5)
+    return await reset(server, request, prompt)
+
+
 async def redirect(server: ChatServer, request: web.Request, prompt: str) -> web.StreamResponse:
     return web.Response(status=307, headers={"Location": server.elsewhere + "chat/completions"})
 
@@ -149,7 +155,22 @@ async def refused(server: ChatServer, request: web.Request, prompt: str) -> web.
 
 BEHAVIOURS = {
     one.__name__: one
-    for one in (answer, slow, busy, failing, garbage, misshapen, half, reset, hang, redirect, huge, denied, refused)
+    for one in (
+        answer,
+        slow,
+        busy,
+        failing,
+        garbage,
+        misshapen,
+        half,
+        reset,
+        hang,
+        hang_up,
+        redirect,
+        huge,
+        denied,
+        refused,
+    )
 }
 
 
