@@ -30,12 +30,9 @@ async def test_a_burst_is_spread_over_turns_in_the_order_of_coming():
 
 async def test_one_caller_passes_at_once():
     turns = Turns(1)
-    taken = turns.take()
-    try:
-        taken.send(None)
-    except StopIteration:
-        return
-    raise AssertionError("a lone caller had to wait")
+    taken = asyncio.create_task(turns.take())
+    await asyncio.sleep(0)
+    assert taken.done()
 
 
 async def test_a_cancelled_caller_leaves_its_place_to_the_next():
@@ -49,6 +46,13 @@ async def test_a_cancelled_caller_leaves_its_place_to_the_next():
 
 
 async def test_later_bursts_pass_too():
-    turns = Turns(2)
-    for _ in range(3):
-        await asyncio.wait_for(asyncio.gather(*(turns.take() for _ in range(5))), 1)
+    turns, num_passed = Turns(2), 0
+
+    async def caller() -> None:
+        nonlocal num_passed
+        await turns.take()
+        num_passed += 1
+
+    for burst in range(1, 4):
+        await asyncio.wait_for(asyncio.gather(*(caller() for _ in range(5))), 1)
+        assert num_passed == 5 * burst

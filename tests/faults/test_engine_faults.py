@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import random
-import signal
 import subprocess
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from engine.export import ExportConfig, export
@@ -41,29 +40,14 @@ def exported(store: Path, out: Path) -> bytes:
     return (out / "train.jsonl").read_bytes()
 
 
-def engine_cores() -> set[int]:
-    """Processes of vLLM's engine core."""
-    found = set()
-    for folder in Path("/proc").iterdir():
-        try:
-            name = (folder / "comm").read_text() + (folder / "cmdline").read_text()
-        except OSError:
-            continue
-        if folder.name.isdigit() and "EngineCore" in name:
-            found.add(int(folder.name))
-    return found
-
-
-def wait_until_gone(pids: set[int], seconds: float) -> set[int]:
-    deadline = time.monotonic() + seconds
-    while pids & engine_cores() and time.monotonic() < deadline:
-        time.sleep(0.2)
-    return pids & engine_cores()
+def engine_cores_of(daemon: subprocess.Popen) -> list[psutil.Process]:
+    """Processes of vLLM's engine core that a daemon started; those of other daemons on the machine are not its."""
+    children = psutil.Process(daemon.pid).children(recursive=True)
+    return [child for child in children if "EngineCore" in child.name() + " ".join(child.cmdline())]
 
 
 def kill_while_growing(seeds: list[str], store: Path, rng: random.Random) -> None:
     """SIGKILL a daemon some commits after it began to write; no engine process stays behind."""
-    before = engine_cores()
     process = annotate(seeds, store)
     data = store / "data.mdb"
     for _ in range(rng.randint(2, 8)):
@@ -71,12 +55,13 @@ def kill_while_growing(seeds: list[str], store: Path, rng: random.Random) -> Non
         while process.poll() is None and (not data.exists() or data.stat().st_mtime_ns == seen):
             time.sleep(0.01)
     assert process.poll() is None, process.communicate()[1]
-    own = engine_cores() - before
+    own = engine_cores_of(process)
+    assert own, "a daemon that grows trees has an engine core"
     process.kill()
     process.communicate()
-    left = wait_until_gone(own, 20)
-    for pid in left:
-        os.kill(pid, signal.SIGKILL)
+    _, left = psutil.wait_procs(own, 20)
+    for core in left:
+        core.kill()
     assert not left, "an engine process outlived its daemon"
 
 
