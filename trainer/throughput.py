@@ -17,9 +17,9 @@ import torch
 from torch.utils.data import DataLoader
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from engine.errors import BadInput
+from engine.errors import BadInput, UsageError
 from trainer import environment, families, prm, rows
-from trainer.arguments import arguments, join_processes
+from trainer.arguments import arguments, deepspeed_config, join_processes
 from trainer.batches import EncodedRows
 from trainer.config import TrainConfig
 from trainer.encoding import Encoded, Encoder
@@ -45,8 +45,10 @@ class Throughput(msgspec.Struct, frozen=True, kw_only=True):
 def measure(config: TrainConfig) -> Throughput:
     """Time config.max_steps optimizer steps each way, less the first ones; the loop goes before and after.
 
-    BadInput where one pass over the rows has fewer steps. Nothing stays on disk; config.out is not touched.
+    UsageError for ZeRO-3 and LoRA, BadInput where one pass over the rows has fewer steps. Nothing stays on disk.
     """
+    if config.lora_rank or deepspeed_config(config.deepspeed)["zero_optimization"]["stage"] == 3:
+        raise UsageError("the bare loop holds the whole model: neither ZeRO-3 nor --lora-rank can be held against it")
     environment.prepare()
     with TemporaryDirectory() as folder:
         race = _Race(config, Path(folder))
