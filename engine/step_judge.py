@@ -8,11 +8,10 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import msgspec
 import tyro
 
-from engine.errors import Drained, UsageError
-from engine.judge.flags import KEY_VARIABLE, check_url
+from engine.errors import Drained
+from engine.judge.flags import KEY_VARIABLE, EndpointFlags, check_url
 from engine.lifecycle import drain_on_signal
 from engine.progress import shown
 from engine.scheduler import run_all
@@ -21,7 +20,7 @@ from engine.store import Store
 Asked = Literal["all", "rows"]
 
 
-class JudgeStepsConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class JudgeStepsConfig(EndpointFlags, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Ask a model about the steps in a store and keep its opinions there. The same command resumes after a stop."""
 
     store: Annotated[str, tyro.conf.Positional]
@@ -33,26 +32,13 @@ class JudgeStepsConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     """Model that the endpoint is asked for; it must read images where problems have any."""
     steps: Asked = "all"
     """"all": every step of every rollout; "rows": those of the rows that bin/export writes by default."""
-    judge_concurrency: int = 32
-    """Requests to the endpoint at once."""
-    judge_patience_seconds: float = 600.0
-    """Time an answer is waited for while the endpoint answers nothing at all; past it the command ends with 69."""
-    judge_request_seconds: float = 120.0
-    """Deadline of one request."""
-    judge_max_asks: int = 3
-    """Times one step is put to the judge while its reply holds no readable opinion."""
     judge_max_tokens: int = 512
     """Tokens of a reply at the most."""
     drain_seconds: float = 20.0
     """Time that requests under way are given to finish after a signal."""
 
     def __post_init__(self) -> None:
-        for name in ("judge_concurrency", "judge_max_asks", "judge_max_tokens"):
-            if getattr(self, name) < 1:
-                raise UsageError(f"--{name.replace('_', '-')} {getattr(self, name)}: must be at least 1")
-        for name in ("judge_patience_seconds", "judge_request_seconds"):
-            if getattr(self, name) <= 0:
-                raise UsageError(f"--{name.replace('_', '-')} {getattr(self, name)}: must be above 0")
+        super().__post_init__()
         if isinstance(self.judge_url, str):
             check_url(self.judge_url)
 

@@ -18,7 +18,28 @@ KEY_VARIABLE = "OMEGAPRM_JUDGE_KEY"
 """Environment variable that holds the endpoint's key; no flag and no file ever does."""
 
 
-class JudgeFlags(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class EndpointFlags(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How a model behind an endpoint is asked, whatever it is asked about."""
+
+    judge_concurrency: int = 32
+    """Requests to the endpoint at once."""
+    judge_patience_seconds: float = 600.0
+    """Time an answer is waited for while the endpoint answers nothing at all; past it the command ends with 69."""
+    judge_request_seconds: float = 120.0
+    """Deadline of one request."""
+    judge_max_asks: int = 3
+    """Times one answer or step is put to the judge while its reply holds nothing readable; then it is unknown."""
+
+    def __post_init__(self) -> None:
+        for name, least in _LEAST.items():
+            if getattr(self, name, least) < least:
+                raise UsageError(f"--{name.replace('_', '-')} {getattr(self, name)}: must be at least {least}")
+        for name in _ABOVE_ZERO:
+            if getattr(self, name, 1) <= 0:
+                raise UsageError(f"--{name.replace('_', '-')} {getattr(self, name)}: must be above 0")
+
+
+class JudgeFlags(EndpointFlags, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The flags of every command that judges answers."""
 
     math_verify_workers: int = 1
@@ -32,24 +53,11 @@ class JudgeFlags(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     """Model that the endpoint is asked for."""
     judge_template: JudgeTemplate = "own"
     """How the judge is asked: "own" reasons and ends with a verdict line, "mmprm" says Yes or No as in MM-PRM."""
-    judge_concurrency: int = 32
-    """Requests to the endpoint at once."""
-    judge_patience_seconds: float = 600.0
-    """Time an answer is waited for while the endpoint answers nothing at all; past it the command ends with 69."""
-    judge_request_seconds: float = 120.0
-    """Deadline of one request."""
-    judge_max_asks: int = 3
-    """Times one answer is put to the judge while its reply holds no readable verdict; then it is unknown."""
     judge_max_tokens: int = 1024
     """Tokens of a judge's reply at the most, with the template "own"."""
 
     def __post_init__(self) -> None:
-        for name, least in _LEAST.items():
-            if getattr(self, name) < least:
-                raise UsageError(f"--{name.replace('_', '-')} {getattr(self, name)}: must be at least {least}")
-        for name in ("math_verify_seconds", "judge_patience_seconds", "judge_request_seconds"):
-            if getattr(self, name) <= 0:
-                raise UsageError(f"--{name.replace('_', '-')} {getattr(self, name)}: must be above 0")
+        super().__post_init__()
         check_url(self.judge_url)
         if (self.judge_url is None) != (self.judge_model is None):
             raise UsageError("--judge-url and --judge-model: give both or neither")
@@ -72,6 +80,8 @@ _LEAST = {
     "judge_max_asks": 1,
     "judge_max_tokens": 1,
 }
+
+_ABOVE_ZERO = ("math_verify_seconds", "judge_patience_seconds", "judge_request_seconds")
 
 
 def check_url(url: str | None) -> None:
