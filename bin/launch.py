@@ -11,8 +11,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 PYTHON = ROOT / ".venv" / "bin" / "python"
 
-
 PR_SET_PDEATHSIG = 1
+PARENT = "OMEGAPRM_PARENT"
+"""Environment variable with the id of the process whose end ends those that it starts."""
 
 
 def die_with_parent() -> None:
@@ -20,9 +21,14 @@ def die_with_parent() -> None:
 
     A process that multiprocessing spawns for a command, such as vLLM's engine core, runs the command's file
     once more under the name "__mp_main__", and calls this there: it would outlive a killed daemon otherwise.
+    A parent that was gone before the kernel was told is noticed by its id.
     """
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if sys.platform != "linux":
+        return
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.environ.get(PARENT, str(os.getppid())) != str(os.getppid()):
+        os._exit(1)
+    os.environ[PARENT] = str(os.getpid())
 
 
 def into_environment() -> None:
@@ -30,6 +36,7 @@ def into_environment() -> None:
     os.environ.setdefault("TORCH_EXTENSIONS_DIR", str(ROOT / ".venv" / "torch_extensions"))
     if PYTHON.exists() and Path(sys.prefix).resolve() != PYTHON.parent.parent.resolve():
         os.execv(PYTHON, [str(PYTHON), *sys.argv])
+    os.environ[PARENT] = str(os.getpid())
     sys.path.insert(0, str(ROOT))
     try:
         import msgspec  # noqa: F401

@@ -143,3 +143,16 @@ def test_quickstart_sets_up_only_for_flags_that_are_right(arguments: list[str], 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_an_executable_only_parses_imports_and_runs(name: str) -> None:
     assert len((BIN / name).read_text().splitlines()) <= MAX_LINES
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process of its parent's end")
+@pytest.mark.parametrize(("parent", "lives"), [(None, True), ("own", True), ("1", False)])
+def test_a_process_whose_parent_is_gone_already_does_not_go_on(parent: str | None, lives: bool) -> None:
+    program = "import launch; launch.die_with_parent(); print('lives')"
+    kept = {name: value for name, value in os.environ.items() if name != "OMEGAPRM_PARENT"}
+    named = {} if parent is None else {"OMEGAPRM_PARENT": str(os.getpid()) if parent == "own" else parent}
+    environment = {**kept, **named, "PYTHONPATH": str(BIN)}
+    ended = subprocess.run(
+        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=False
+    )
+    assert (ended.stdout.strip() == "lives", ended.returncode == 0) == (lives, lives)

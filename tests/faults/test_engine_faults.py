@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -40,29 +42,50 @@ def exported(store: Path, out: Path) -> bytes:
     return (out / "train.jsonl").read_bytes()
 
 
-def engine_cores_of(daemon: subprocess.Popen) -> list[psutil.Process]:
-    """Processes of vLLM's engine core that a daemon started; those of other daemons on the machine are not its."""
-    children = psutil.Process(daemon.pid).children(recursive=True)
-    return [child for child in children if "EngineCore" in child.name() + " ".join(child.cmdline())]
+def children_of(daemon: subprocess.Popen, kind: str) -> list[psutil.Process]:
+    """A daemon's own processes whose name or command line holds a word; those of other daemons are not its."""
+    found = []
+    for child in psutil.Process(daemon.pid).children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if kind in child.name() + " ".join(child.cmdline()):
+                found.append(child)
+    return found
 
 
-def kill_while_growing(seeds: list[str], store: Path, rng: random.Random) -> None:
-    """SIGKILL a daemon some commits after it began to write; no engine process stays behind."""
-    process = annotate(seeds, store)
-    data = store / "data.mdb"
-    for _ in range(rng.randint(2, 8)):
-        seen = data.stat().st_mtime_ns if data.exists() else 0
-        while process.poll() is None and (not data.exists() or data.stat().st_mtime_ns == seen):
-            time.sleep(0.01)
+def wait_while(process: subprocess.Popen, waits: Callable[[], bool]) -> None:
+    while process.poll() is None and waits():
+        time.sleep(0.01)
     assert process.poll() is None, process.communicate()[1]
-    own = engine_cores_of(process)
-    assert own, "a daemon that grows trees has an engine core"
+
+
+def kill_and_see_all_gone(process: subprocess.Popen) -> None:
+    """SIGKILL a daemon; nothing that it started stays behind."""
+    own = psutil.Process(process.pid).children(recursive=True)
+    assert own, "a daemon has started processes of its own by now"
     process.kill()
     process.communicate()
     _, left = psutil.wait_procs(own, 20)
-    for core in left:
-        core.kill()
-    assert not left, "an engine process outlived its daemon"
+    for child in left:
+        child.kill()
+    assert not left, "a process outlived its daemon"
+
+
+def kill_while_loading(seeds: list[str], store: Path) -> None:
+    """As soon as the engine's process is begun, when it has not yet tied itself to the daemon."""
+    process = annotate(seeds, store)
+    wait_while(process, lambda: not children_of(process, "spawn_main"))
+    kill_and_see_all_gone(process)
+
+
+def kill_while_growing(seeds: list[str], store: Path, rng: random.Random) -> None:
+    """Some commits after the engine is there."""
+    process = annotate(seeds, store)
+    wait_while(process, lambda: not children_of(process, "EngineCore"))
+    data = store / "data.mdb"
+    for _ in range(rng.randint(1, 7)):
+        seen = data.stat().st_mtime_ns
+        wait_while(process, lambda seen=seen: data.stat().st_mtime_ns == seen)
+    kill_and_see_all_gone(process)
 
 
 def test_five_sigkills_of_the_real_daemon_leave_the_undisturbed_export(seeds: list[str], tmp_path: Path):
@@ -70,6 +93,7 @@ def test_five_sigkills_of_the_real_daemon_leave_the_undisturbed_export(seeds: li
     _, said = undisturbed.communicate(timeout=300)
     assert undisturbed.returncode == 0, said
     rng = random.Random()
+    kill_while_loading(seeds, tmp_path / "killed")
     for _ in range(NUM_KILLS):
         kill_while_growing(seeds, tmp_path / "killed", rng)
     resumed = annotate(seeds, tmp_path / "killed")
