@@ -10,6 +10,8 @@ from engine.errors import UsageError
 from engine.judge.flags import JudgeFlags
 from engine.prompts import StepFormat, Template
 
+BeamScore = Literal["min", "last", "product", "average"]
+
 
 class SearchRule(msgspec.Struct, frozen=True, kw_only=True):
     """What decides the shape of a tree (OmegaPRM, sections 3.2 and 3.3)."""
@@ -185,11 +187,28 @@ class RolloutConfig(PolicyFlags, frozen=True, kw_only=True, forbid_unknown_field
     """The candidates file to write, in MM-PRM's rollouts format; FILE.partial holds what is done so far."""
     num_candidates: int = 16
     """Candidate solutions a problem (N)."""
+    search: Literal["sample", "beam"] = "sample"
+    """"sample": N independent solutions; "beam": those left of a beam search that a PRM guides step by step."""
+    prm: str | None = None
+    """Folder of the PRM that guides a beam search."""
+    beam_width: int = 4
+    """Beams kept after each step; as many candidates a problem are written, the best first."""
+    beam_expand: int = 4
+    """Next steps drawn for each beam; for the first step, this many times the width."""
+    beam_score: BeamScore = "min"
+    """What a beam is worth, of the scores of its steps."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.search == "beam" and self.prm is None:
+            raise UsageError("--search beam: needs --prm, the folder of the PRM that guides it")
 
 
 _LEAST = {
     "num_rollouts": 1,
     "num_candidates": 1,
+    "beam_width": 1,
+    "beam_expand": 1,
     "max_searches": 0,
     "first_part": 0,
     "value_rollouts": 0,

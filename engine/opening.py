@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from engine.config import EngineOptions, PolicyFlags, Sampling, parse_shard
-from engine.policy.base import Policy
+from engine.policy.base import Policy, StepPolicy
 from engine.policy.enduring import Deadline, Restarting
 from engine.problems import SeedSet, read_problems
 
@@ -25,7 +25,7 @@ def read_seeds(config: PolicyFlags) -> SeedSet:
     return seeds
 
 
-async def start_policy(config: PolicyFlags) -> Policy:
+async def start_policy(config: PolicyFlags) -> StepPolicy:
     from engine.policy.vllm_policy import VllmPolicy
 
     print(f"loading the policy from {config.model}", file=sys.stderr, flush=True)

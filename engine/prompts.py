@@ -72,6 +72,23 @@ def join(steps: tuple[str, ...], step_format: StepFormat) -> str:
     return "".join(step + separator for step in steps)
 
 
+def whole(steps: tuple[str, ...], step_format: StepFormat) -> str:
+    """A finished solution as the policy would have written it; its last step is the answer."""
+    if step_format == "tags":
+        return f"{join(steps[:-1], step_format)}<answer>{steps[-1]}</answer>"
+    return join(steps, step_format).rstrip()
+
+
+def read_step(text: str, step_format: StepFormat) -> tuple[str, bool] | None:
+    """The one step that a text is, and whether it is the answer; None where it is no step."""
+    if step_format == "tags":
+        match = _TAGS.fullmatch(text.strip())
+        step = (match[1] if match[1] is not None else match[2]).strip() if match else ""
+        return (step, match[1] is None) if match and step else None
+    step = text.strip()
+    return (step, _parse_plain(step, step_format) is not None) if step else None
+
+
 def parse(text: str, step_format: StepFormat) -> Solution | None:
     """Split a completion; None where it has no readable steps or no final answer at its end."""
     return _parse_tags(text) if step_format == "tags" else _parse_plain(text, step_format)

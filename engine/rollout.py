@@ -12,8 +12,9 @@ from pathlib import Path
 
 import msgspec
 
+from engine.beam import BeamPolicy, BeamRule, Guide
 from engine.config import RolloutConfig, Sampling
-from engine.errors import ConfigurationError, Drained
+from engine.errors import ConfigurationError, Drained, EngineDied
 from engine.judge.base import Judge
 from engine.judge.flags import judge_settings
 from engine.lifecycle import drain_on_signal, in_thread, unless_draining
@@ -29,6 +30,8 @@ from engine.seeds import derive_seed
 
 StartPolicy = Callable[[RolloutConfig], Awaitable[Policy]]
 StartJudge = Callable[[RolloutConfig], Awaitable[Judge]]
+StartGuide = Callable[[str], Awaitable[Guide]]
+"""Folder of a PRM -> the guide of a beam search."""
 
 SHOWN_FAILURES = 10
 
@@ -39,9 +42,24 @@ _LOOSE_ENDS: dict[StepFormat, re.Pattern[str]] = {
 }
 
 
-def rollout(config: RolloutConfig) -> None:
-    """Write the candidates file; raises Drained where a signal stopped it first."""
-    asyncio.run(run(config, start_policy, start_judge))
+def rollout(config: RolloutConfig, guide_of: StartGuide | None = None) -> None:
+    """Write the candidates file; raises Drained where a signal stopped it first.
+
+    guide_of loads the PRM of a beam search: this package knows none itself.
+    """
+    asyncio.run(run(config, guided(guide_of) if config.search == "beam" else start_policy, start_judge))
+
+
+def guided(guide_of: StartGuide | None) -> StartPolicy:
+    """Starts the policy under a beam search."""
+
+    async def start(config: RolloutConfig) -> Policy:
+        assert guide_of is not None
+        assert config.prm is not None
+        guide = await guide_of(config.prm)
+        return BeamPolicy(await start_policy(config), guide, config.part(BeamRule), config.step_format)
+
+    return start
 
 
 async def run(config: RolloutConfig, policy_of: StartPolicy, judge_of: StartJudge) -> None:
@@ -82,6 +100,9 @@ def _settings(config: RolloutConfig, seeds: SeedSet) -> Settings:
         "judge": judge_settings(config),
         "seeds": seeds.fingerprint(),
     }
+    if config.search == "beam":
+        assert config.prm is not None
+        named |= {"search": "beam", "prm": model_digest(config.prm), **msgspec.structs.asdict(config.part(BeamRule))}
     return {name: str(value) for name, value in named.items()}
 
 
@@ -178,7 +199,7 @@ async def _sample_all(
             progress = Progress(len(seeds.problems), len(finished))
             sampler = _Sampler(config, policy, judge, done, seeds.image_digests, progress)
             async with shown(progress.line):
-                await run_all(waiting, sampler.work, config.concurrency, draining, config.drain_seconds)
+                await _work_on(waiting, sampler, draining)
         finally:
             await judge.close()
     finally:
@@ -188,13 +209,23 @@ async def _sample_all(
     _report(sampler, seeds)
 
 
+async def _work_on(waiting: list[Problem], sampler: _Sampler, draining: asyncio.Event) -> None:
+    """Work on all. That an engine stopped by the same signal takes no next step of a search is not its death."""
+    config = sampler.config
+    try:
+        await run_all(waiting, sampler.work, config.concurrency, draining, config.drain_seconds)
+    except EngineDied:
+        if config.search != "beam" or not draining.is_set():
+            raise
+
+
 def _report(sampler: _Sampler, seeds: SeedSet) -> None:
     for problem_id, reason in list(sampler.failures.items())[:SHOWN_FAILURES]:
         print(f"failed {problem_id}: {reason}", file=sys.stderr)
     outcomes = ", ".join(f"{count} {outcome}" for outcome, count in sampler.outcomes.most_common())
     print(
         f"{len(sampler.done.rows)} problems ({len(sampler.failures)} failed, {len(seeds.rejected)} seed rows "
-        f"rejected); of this run's candidates: {outcomes}",
+        f"rejected); of this run's candidates: {outcomes}; {sampler.progress.num_tokens} tokens drawn",
         file=sys.stderr,
     )
 

@@ -48,7 +48,7 @@ class _Entry(msgspec.Struct, frozen=True):
     step_labels: StepLabels | None
 
 
-class _Broken(Exception):
+class Broken(Exception):
     """An entry breaks a rule: (field, rule)."""
 
 
@@ -69,8 +69,8 @@ def load(
             try:
                 entry = _entry(row, root)
                 key = entry.candidates.id, entry.candidates.question
-                _require(key not in seen, "id", f"{key[0]!r} with this question was given before")
-            except _Broken as broken:
+                require(key not in seen, "id", f"{key[0]!r} with this question was given before")
+            except Broken as broken:
                 rejected.append(Rejected(file, index, *broken.args))
                 continue
             seen.add(key)
@@ -99,7 +99,7 @@ def _rows(file: Path) -> list[Any]:
 
 
 def _entry(row: Any, root: Path) -> _Entry:
-    _require(isinstance(row, dict), "entry", "must be a JSON object")
+    require(isinstance(row, dict), "entry", "must be a JSON object")
     solutions = _solutions(row)
     candidates = Candidates(
         id=_text(row, "id"),
@@ -113,43 +113,44 @@ def _entry(row: Any, root: Path) -> _Entry:
     return _Entry(candidates, resolve_images(candidates.image_path or (), root), _step_labels(row, solutions))
 
 
-def _require(holds: bool, field: str, rule: str) -> None:
+def require(holds: bool, field: str, rule: str) -> None:
+    """Broken unless the rule holds for the field."""
     if not holds:
-        raise _Broken(field, rule)
+        raise Broken(field, rule)
 
 
 def _text(row: dict[str, Any], field: str) -> str:
     """A field as text; numbers are accepted, since answers often are numbers."""
     value = row.get(field)
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    _require(isinstance(value, str) or number, field, "must be there, text or a number")
+    require(isinstance(value, str) or number, field, "must be there, text or a number")
     text = str(value).strip()
-    _require(bool(text), field, "must not be empty")
+    require(bool(text), field, "must not be empty")
     return text
 
 
 def _solutions(row: dict[str, Any]) -> tuple[tuple[str, ...], ...]:
     field = "solutions_splits"
     solutions = row.get(field)
-    _require(isinstance(solutions, list) and bool(solutions), field, "must be a list of at least one solution")
+    require(isinstance(solutions, list) and bool(solutions), field, "must be a list of at least one solution")
     assert isinstance(solutions, list)
     for steps in solutions:
         good = isinstance(steps, list) and all(isinstance(step, str) for step in steps)
-        _require(good, field, "every solution must be a list of steps, each a text")
+        require(good, field, "every solution must be a list of steps, each a text")
     return tuple(tuple(steps) for steps in solutions)
 
 
 def _labels(row: dict[str, Any], num: int) -> tuple[int, ...]:
     labels = row.get("labels")
-    _require(isinstance(labels, list), "labels", "must be there, 1 for a right solution and 0 for a wrong one")
+    require(isinstance(labels, list), "labels", "must be there, 1 for a right solution and 0 for a wrong one")
     assert isinstance(labels, list)
-    _require(len(labels) == num, "labels", f"must be as many as the {num} solutions, found {len(labels)}")
+    require(len(labels) == num, "labels", f"must be as many as the {num} solutions, found {len(labels)}")
     return _zeros_and_ones(labels, "labels")
 
 
 def _zeros_and_ones(values: list[Any], field: str) -> tuple[int, ...]:
     good = all(isinstance(value, (int, float)) and value in (0, 1) for value in values)
-    _require(good, field, "each must be 0 or 1")
+    require(good, field, "each must be 0 or 1")
     return tuple(int(value) for value in values)
 
 
@@ -158,9 +159,9 @@ def _answers(row: dict[str, Any], solutions: tuple[tuple[str, ...], ...]) -> tup
     if not answers:
         return tuple(steps[-1] if steps else "" for steps in solutions)
     good = isinstance(answers, list) and len(answers) == len(solutions)
-    _require(good, "answers", f"must be a list as long as the {len(solutions)} solutions")
+    require(good, "answers", f"must be a list as long as the {len(solutions)} solutions")
     good = all(answer is None or isinstance(answer, (str, int, float)) for answer in answers)
-    _require(good, "answers", "each must be a text")
+    require(good, "answers", "each must be a text")
     return tuple("" if answer is None else str(answer) for answer in answers)
 
 
@@ -168,10 +169,10 @@ def _step_labels(row: dict[str, Any], solutions: tuple[tuple[str, ...], ...]) ->
     field, labels = "step_labels", row.get("step_labels")
     if labels is None:
         return None
-    _require(isinstance(labels, list) and len(labels) == len(solutions), field, "must be one list a solution")
+    require(isinstance(labels, list) and len(labels) == len(solutions), field, "must be one list a solution")
     for of_steps, steps in zip(labels, solutions, strict=True):
         good = isinstance(of_steps, list) and len(of_steps) == len(steps)
-        _require(good, field, "must be one label a step")
+        require(good, field, "must be one label a step")
     return tuple(_zeros_and_ones(of_steps, field) for of_steps in labels)
 
 
@@ -180,7 +181,7 @@ def _image_paths(row: dict[str, Any]) -> tuple[str, ...] | None:
     if value is None or value == "":
         return None
     paths = value if isinstance(value, list) else [value]
-    _require(
+    require(
         all(isinstance(path, str) and path for path in paths),
         "image_path",
         "must be a path or a list of them",
@@ -193,9 +194,9 @@ def resolve_images(paths: str | Sequence[str], root: Path) -> tuple[str, ...]:
     base = root.resolve()
     found = []
     for path in [paths] if isinstance(paths, str) else paths:
-        _require("\0" not in path, "image_path", "must not hold a NUL character")
+        require("\0" not in path, "image_path", "must not hold a NUL character")
         whole = (base / path).resolve()
-        _require(whole.is_relative_to(base), "image_path", f"{path!r} must stay in the image root {root}")
-        _require(whole.is_file(), "image_path", f"{path!r} is not a file in the image root {root}")
+        require(whole.is_relative_to(base), "image_path", f"{path!r} must stay in the image root {root}")
+        require(whole.is_file(), "image_path", f"{path!r} is not a file in the image root {root}")
         found.append(str(whole))
     return tuple(found)

@@ -22,6 +22,16 @@ class EvaluateConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """The benchmark whose field names the candidates files have; its answer rule judges where labels are missing."""
     relabel: bool = False
     """Judge every answer by the benchmark's rule, also where the file has labels."""
+    processbench: tuple[str, ...] = ()
+    """ProcessBench files, such as gsm8k.json; each is a subset."""
+    visualprocessbench: tuple[str, ...] = ()
+    """VisualProcessBench files, such as test.jsonl; subsets by "data_source"."""
+    prmbench: tuple[str, ...] = ()
+    """PRMBench files; subsets by "classification"."""
+    threshold: float | None = None
+    """Score below which a step of these benchmarks is called wrong; default: 0.5, for ProcessBench chosen."""
+    threshold_on: str | None = None
+    """Subset on which the threshold is chosen; default for ProcessBench: its first file."""
     prm: str
     """Folder of the PRM."""
     baseline: str | None = None
@@ -51,5 +61,7 @@ class EvaluateConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
                 raise UsageError(f"--{name.replace('_', '-')} {getattr(self, name)}: must be at least 1")
         if any(n < 1 for n in self.at):
             raise UsageError(f"--at {' '.join(map(str, self.at))}: each N must be at least 1")
+        if self.threshold is not None and self.threshold_on is not None:
+            raise UsageError("--threshold-on: goes with no --threshold, which is given already")
         if self.relabel and self.benchmark is None:
             raise UsageError("--relabel: needs --benchmark, whose answer rule it is to judge by")

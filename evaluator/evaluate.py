@@ -2,27 +2,50 @@
 
 from __future__ import annotations
 
-import signal
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from engine.errors import StoreFailed
+from engine.errors import StoreFailed, UsageError
 from evaluator.benchmarks import Rows
 from evaluator.candidates import Loaded, load
 from evaluator.config import EvaluateConfig
-from evaluator.scoring import Cost, Scored, Scores, StepScorer, items_of, replace_file, score_all
+from evaluator.models import OpenScorer, drain_asked, score_parts
+from evaluator.scoring import Cost, Scored, Scores, items_of, replace_file
+from evaluator.step_benchmarks import READERS, Samples, read
+
+if TYPE_CHECKING:
+    from evaluator.scorer import Item
 
 __all__ = ["EvaluateConfig", "evaluate"]
 
-OpenScorer = Callable[[str, int], StepScorer]
-"""(folder of the checkpoint, batch size) -> its scorer."""
+CANDIDATES = "candidates"
+"""The part of the work that is no step benchmark."""
 
-DRAIN_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
 REJECTED_SHOWN = 5
+
+
+class Work(msgspec.Struct, frozen=True):
+    """All that the PRMs are asked about: candidates, where there are some, and step benchmarks by name."""
+
+    loaded: Loaded | None
+    samples: dict[str, Samples]
+    answers_judged: dict[str, int]
+
+    @property
+    def rejected(self) -> list[str]:
+        """What was skipped, in words."""
+        sources = [*([self.loaded] if self.loaded else []), *self.samples.values()]
+        return [str(rejected) for source in sources for rejected in source.rejected]
+
+    def parts(self) -> dict[str, list[list[Item]]]:
+        from evaluator.scorer import Item
+
+        found = {CANDIDATES: items_of(self.loaded.candidates, self.loaded.images)} if self.loaded else {}
+        for name, samples in self.samples.items():
+            found[name] = [[Item(one.question, one.steps, one.images) for one in samples.solutions]]
+        return found
 
 
 def evaluate(config: EvaluateConfig, open_scorer: OpenScorer | None = None) -> None:
@@ -31,40 +54,62 @@ def evaluate(config: EvaluateConfig, open_scorer: OpenScorer | None = None) -> N
     Errors: BadInput without a usable entry, ConfigurationError for what is no PRM, Drained on a signal with
     all scores so far on disk, StoreFailed where the output cannot be written.
     """
-    rows = Rows(config.benchmark, config.relabel) if config.benchmark else None
-    loaded = load(config.candidates, config.image_root, rows or list)
+    work = _read(config)
     out = Path(config.out)
+    models = {"prm": config.prm, "baseline": config.baseline, "compare": config.compare}
     try:
         out.mkdir(parents=True, exist_ok=True)
-        with _drain_asked() as stopped:
-            models = {"prm": config.prm, "baseline": config.baseline, "compare": config.compare}
+        with drain_asked() as stopped:
+            parts = work.parts()
             scored = {
-                name: _scored(config, model, loaded, open_scorer, stopped) for name, model in models.items() if model
+                name: score_parts(config, model, parts, open_scorer, stopped) for name, model in models.items() if model
             }
-        result = evaluation(config, loaded, scored)
-        if rows:
-            result["answers_judged"] = dict(rows.counts)
+        result = evaluation(config, work, scored)
         replace_file(out / "evaluation.json", msgspec.json.format(msgspec.json.encode(result), indent=2) + b"\n")
-        for name, content in pictures(config.title, result, loaded, scored["prm"].scores).items():
-            replace_file(out / name, content)
+        if work.loaded:
+            for name, content in pictures(config.title, result, work.loaded, scored["prm"][CANDIDATES].scores).items():
+                replace_file(out / name, content)
     except OSError as error:
         raise StoreFailed(f"--out {out}: {error}") from error
-    _print(config, result, loaded)
+    _print(config, result)
 
 
-def evaluation(config: EvaluateConfig, loaded: Loaded, scored: dict[str, Scored]) -> dict[str, Any]:
-    """What evaluation.json holds: the figures of the PRM and of the baseline, and what was skipped."""
-    from evaluator.texts import variety
+def _read(config: EvaluateConfig) -> Work:
+    rows = Rows(config.benchmark, config.relabel) if config.benchmark else None
+    loaded = load(config.candidates, config.image_root, rows or list) if config.candidates else None
+    files = {name: getattr(config, name) for name in READERS}
+    if not loaded and not any(files.values()):
+        raise UsageError("--candidates: must name files, unless there are some of a step benchmark (--processbench)")
+    samples = {name: read(name, given, config.image_root) for name, given in files.items() if given}
+    return Work(loaded, samples, dict(rows.counts) if rows else {})
 
-    return {
+
+def evaluation(config: EvaluateConfig, work: Work, scored: dict[str, dict[str, Scored]]) -> dict[str, Any]:
+    """What evaluation.json holds: the figures of every PRM, their comparison, and what was skipped."""
+    on_candidates = {name: of_model[CANDIDATES] for name, of_model in scored.items() if CANDIDATES in of_model}
+    result: dict[str, Any] = {
         "title": config.title,
         "config": msgspec.to_builtins(config),
-        "prm": _figures_of(config, loaded, scored["prm"]),
-        "baseline": _figures_of(config, loaded, scored["baseline"]) if "baseline" in scored else None,
-        "comparison": _comparison(config, loaded, scored) if "compare" in scored else None,
+        "prm": None,
+        "baseline": None,
+        "comparison": None,
+        "num_skipped": len(work.rejected),
+        "skipped": work.rejected,
+        "answers_judged": work.answers_judged,
+        "step_benchmarks": {name: _step_benchmarks(config, work, of_model) for name, of_model in scored.items()},
+    }
+    return result | (_of_candidates(config, work.loaded, on_candidates) if work.loaded else {})
+
+
+def _of_candidates(config: EvaluateConfig, loaded: Loaded, scored: dict[str, Scored]) -> dict[str, Any]:
+    from evaluator.texts import variety
+
+    found = {name: _figures_of(config, loaded, of_model) for name, of_model in scored.items()}
+    return {
+        "prm": found["prm"],
+        "baseline": found.get("baseline"),
+        "comparison": _comparison(config, loaded, scored) | {"figures": found["compare"]} if config.compare else None,
         "problems": [msgspec.to_builtins(variety(problem)) for problem in loaded.candidates],
-        "num_skipped": len(loaded.rejected),
-        "skipped": [str(rejected) for rejected in loaded.rejected],
         "num_zero_everywhere": _num_zero_everywhere(scored["prm"].scores),
     }
 
@@ -87,16 +132,14 @@ def _figures_of(config: EvaluateConfig, loaded: Loaded, scored: Scored) -> dict[
         "step_level": step_level([s for s, _ in labelled], [y for _, y in labelled]) if labelled else None,
         "at_n": at_n(loaded.candidates, scores, config.at, *seeds) if config.at else {},
         "over_texts": over_texts(loaded.candidates, scores, *seeds),
-        "cost": cost_figures(scored.cost),
+        "cost": _cost(scored.cost),
     }
 
 
-def cost_figures(cost: Cost) -> dict[str, Any]:
+def _cost(cost: Cost) -> dict[str, Any]:
     """The cost of scoring for JSON, with scored steps a second."""
-    return {
-        **msgspec.to_builtins(cost),
-        "steps_per_second": cost.num_steps / cost.seconds if cost.seconds else None,
-    }
+    speed = cost.num_steps / cost.seconds if cost.seconds else None
+    return {**msgspec.to_builtins(cost), "steps_per_second": speed}
 
 
 def _comparison(config: EvaluateConfig, loaded: Loaded, scored: dict[str, Scored]) -> dict[str, Any]:
@@ -104,7 +147,19 @@ def _comparison(config: EvaluateConfig, loaded: Loaded, scored: dict[str, Scored
 
     first, second = scored["prm"].scores, scored["compare"].scores
     found = comparison(loaded.candidates, first, second, loaded.step_labels, config.at, config.draws, config.seed)
-    return {"with": config.compare, **found, "figures": _figures_of(config, loaded, scored["compare"])}
+    return {"with": config.compare, **found}
+
+
+def _step_benchmarks(config: EvaluateConfig, work: Work, scored: dict[str, Scored]) -> dict[str, Any]:
+    """One model's figures by benchmark."""
+    from evaluator.step_figures import macro_figures, process_figures
+
+    found = {}
+    for name, samples in work.samples.items():
+        figures = process_figures if name == "processbench" else macro_figures
+        choice = (config.threshold, config.threshold_on, config.draws, config.seed)
+        found[name] = figures(samples.solutions, scored[name].scores[0], *choice) | {"cost": _cost(scored[name].cost)}
+    return found
 
 
 def pictures(title: str, result: dict[str, Any], loaded: Loaded, scores: Scores) -> dict[str, bytes]:
@@ -121,77 +176,19 @@ def pictures(title: str, result: dict[str, Any], loaded: Loaded, scores: Scores)
     }
 
 
-def _scored(
-    config: EvaluateConfig,
-    prm: str,
-    loaded: Loaded,
-    open_scorer: OpenScorer | None,
-    stopped: Callable[[], bool],
-) -> Scored:
-    from rich.progress import Progress
-
-    def opened() -> StepScorer:
-        if open_scorer is not None:
-            return open_scorer(prm, config.batch_size)
-        from evaluator.scorer import Scorer
-
-        return Scorer(prm, config.batch_size)
-
-    with Progress(transient=True) as bar:
-        task = bar.add_task(f"scoring with {Path(prm).name}")
-        return score_all(
-            items_of(loaded.candidates, loaded.images),
-            prm,
-            Path(config.out),
-            opened,
-            config.batch_size,
-            stopped,
-            lambda scored, num_all: bar.update(task, completed=scored, total=num_all),
-        )
-
-
-@contextmanager
-def _drain_asked() -> Iterator[Callable[[], bool]]:
-    """Whether a signal has asked to stop; a second one ends the process at once."""
-    received: list[int] = []
-
-    def note(number: int, _: object) -> None:
-        received.append(number)
-        for each in DRAIN_SIGNALS:
-            signal.signal(each, signal.SIG_DFL)
-
-    earlier = {number: signal.signal(number, note) for number in DRAIN_SIGNALS}
-    try:
-        yield lambda: bool(received)
-    finally:
-        for number, handler in earlier.items():
-            signal.signal(number, handler)
-
-
-def _print(config: EvaluateConfig, result: dict[str, Any], loaded: Loaded) -> None:
+def _print(config: EvaluateConfig, result: dict[str, Any]) -> None:
     from rich.console import Console
 
-    from evaluator.table import print_figures, print_step_level
-    from evaluator.tables import print_at_n, print_comparison, print_cost, print_over_texts
+    from evaluator.tables import print_candidates, print_step_benchmark
 
     console = Console()
-    print_figures(console, config.title, result["prm"], result["baseline"])
-    print_over_texts(console, result["prm"]["over_texts"])
-    print_at_n(console, result["prm"]["at_n"])
-    if result["comparison"]:
-        print_comparison(console, result["comparison"])
-    print_cost(console, result["prm"]["cost"])
-    if result.get("answers_judged"):
-        counts = ", ".join(f"{num} {outcome}" for outcome, num in sorted(result["answers_judged"].items()))
-        console.print(f"answers judged by the benchmark's rule: {counts}")
-    for name in ("prm", "baseline"):
-        if result[name] and result[name]["step_level"]:
-            print_step_level(console, result[name]["step_level"], name)
-    if result["num_zero_everywhere"]:
-        num = result["num_zero_everywhere"]
-        console.print(f"{num} solutions score 0 at every step, as those too long for the PRM's context do")
-    for rejected in loaded.rejected[:REJECTED_SHOWN]:
+    if result["prm"]:
+        print_candidates(console, config.title, result)
+    for model, benchmarks in result["step_benchmarks"].items():
+        for name, figures in benchmarks.items():
+            print_step_benchmark(console, name, model, figures)
+    for rejected in result["skipped"][:REJECTED_SHOWN]:
         console.print(f"skipped {rejected}", markup=False, highlight=False)
-    if len(loaded.rejected) > REJECTED_SHOWN:
-        console.print(f"{len(loaded.rejected)} entries were skipped, all named in evaluation.json")
+    if result["num_skipped"] > REJECTED_SHOWN:
+        console.print(f"{result['num_skipped']} entries were skipped, all named in evaluation.json")
     console.print(f"written to {config.out}", markup=False, highlight=False)

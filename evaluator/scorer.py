@@ -5,6 +5,7 @@ Inputs are made by trainer.encoding and read by trainer.prm, exactly as in train
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -14,34 +15,32 @@ from engine.errors import BadInput
 from trainer import prm
 from trainer.encoding import Encoded, Encoder, Item, Unusable, length
 
-__all__ = ["Item", "Scorer"]
+__all__ = ["Item", "Scorer", "StepScores"]
 
 ITEMS_A_STRIDE = 2048
 """Encoded at a time, so that the images of a long list are not all in memory at once."""
 Progress = Callable[[int, int], None]
+Images = str | Path | Sequence[str | Path]
 
 
-class Scorer:
-    """A PRM folder, or any policy folder: one that lacks <prm> is given it in memory.
+class StepScores(ABC):
+    """What every way of running a PRM does alike: equal items once, too long ones 0, short ones first.
 
-    batch_size: solutions a forward pass. device: where it runs, by default a GPU if there is one.
     num_too_long counts solutions so far that the model's context could not hold; their steps score 0.
-    Errors: ConfigurationError where the folder cannot be loaded, BadInput where an image cannot be read.
     """
 
-    def __init__(self, path: str | Path, batch_size: int = 32, device: str | None = None) -> None:
-        prm.limit_threads()
+    def __init__(self, encoder: Encoder) -> None:
         self.num_too_long = 0
-        self._batch_size = batch_size
-        self._device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        self._encoder = Encoder.load(path)
-        dtype = prm.weights_dtype(bf16=self._device.type == "cuda")
-        self._model = prm.load(path, self._encoder, dtype).to(self._device).eval()
-        self._head = self._model.get_output_embeddings()
+        self._encoder = encoder
 
-    def score(self, question: str, steps: Sequence[str], images: Sequence[str] = ()) -> list[float]:
-        """The probability, for each step, that it is right."""
-        return self.score_many([Item(question, tuple(steps), tuple(images))])[0]
+    @abstractmethod
+    def _scores_of(self, items: Sequence[Item], rows: Sequence[Encoded]) -> list[list[float]]:
+        """Scores of items that fit the context, each beside its inputs."""
+
+    def score(self, question: str, steps: Sequence[str], images: Images = ()) -> list[float]:
+        """The probability, for each step, that it is right; images is a path or several."""
+        paths = [images] if isinstance(images, (str, Path)) else images
+        return self.score_many([Item(question, tuple(steps), tuple(map(str, paths)))])[0]
 
     def score_many(self, items: Sequence[Item], progress: Progress | None = None) -> list[list[float]]:
         """Scores of each item, (steps,) each, in the order of items; equal items are scored once.
@@ -51,16 +50,15 @@ class Scorer:
         distinct = sorted({item for item in items if item.steps}, key=_size)
         scores: dict[Item, list[float]] = {}
         for start in range(0, len(distinct), ITEMS_A_STRIDE):
-            part = distinct[start : start + ITEMS_A_STRIDE]
-            for batch in self._batches(part, scores):
-                for (item, _), values in zip(batch, self._forward([row for _, row in batch]), strict=True):
-                    scores[item] = values
-                if progress:
-                    progress(len(scores), len(distinct))
+            fitting = self._fitting(distinct[start : start + ITEMS_A_STRIDE], scores)
+            found = self._scores_of([item for item, _ in fitting], [row for _, row in fitting]) if fitting else []
+            scores.update(zip((item for item, _ in fitting), found, strict=True))
+            if progress:
+                progress(len(scores), len(distinct))
         return [list(scores.get(item, [])) for item in items]
 
-    def _batches(self, items: list[Item], scores: dict[Item, list[float]]) -> list[list[tuple[Item, Encoded]]]:
-        """Encoded items in batches of nearly one length; those too long get their scores right away."""
+    def _fitting(self, items: list[Item], scores: dict[Item, list[float]]) -> list[tuple[Item, Encoded]]:
+        """Encoded items, the shortest first; those too long get their scores right away."""
         fitting: list[tuple[Item, Encoded]] = []
         for item, row in zip(items, self._encoder.encode_many(items), strict=True):
             if not isinstance(row, Unusable):
@@ -71,8 +69,29 @@ class Scorer:
             else:
                 raise BadInput(f"{', '.join(item.images)}: {row}")
         fitting.sort(key=lambda pair: length(pair[1]))
+        return fitting
+
+
+class Scorer(StepScores):
+    """A PRM folder, or any policy folder: one that lacks <prm> is given it in memory.
+
+    batch_size: solutions a forward pass. device: where it runs, by default a GPU if there is one.
+    Errors: ConfigurationError where the folder cannot be loaded, BadInput where an image cannot be read.
+    """
+
+    def __init__(self, path: str | Path, batch_size: int = 32, device: str | None = None) -> None:
+        prm.limit_threads()
+        super().__init__(Encoder.load(path))
+        self._batch_size = batch_size
+        self._device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        dtype = prm.weights_dtype(bf16=self._device.type == "cuda")
+        self._model = prm.load(path, self._encoder, dtype).to(self._device).eval()
+        self._head = self._model.get_output_embeddings()
+
+    def _scores_of(self, items: Sequence[Item], rows: Sequence[Encoded]) -> list[list[float]]:
         size = self._batch_size
-        return [fitting[start : start + size] for start in range(0, len(fitting), size)]
+        batches = (list(rows[start : start + size]) for start in range(0, len(rows), size))
+        return [scores for batch in batches for scores in self._forward(batch)]
 
     @torch.inference_mode()
     def _forward(self, rows: list[Encoded]) -> list[list[float]]:

@@ -1,4 +1,4 @@
-"""The further figures of an evaluation for the terminal: chosen N, distinct texts, two PRMs, cost."""
+"""An evaluation for the terminal: Best-of-N, chosen N, distinct texts, two PRMs, cost, step benchmarks."""
 
 from __future__ import annotations
 
@@ -10,9 +10,52 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from evaluator.table import number, with_interval
+from evaluator.table import number, print_figures, print_step_level, with_interval
 
 Figures = Mapping[str, Any]
+
+PROCESS_COLUMNS = ("f1", "low", "high", "accuracy_erroneous", "accuracy_right", "num_erroneous", "num_right")
+MACRO_COLUMNS = ("macro_f1", "low", "high", "f1_right", "f1_wrong", "num_right", "num_wrong")
+
+
+def print_candidates(console: Console, title: str, result: Figures) -> None:
+    """Everything about candidates, one table after the other."""
+    prm = result["prm"]
+    print_figures(console, title, prm, result["baseline"])
+    print_over_texts(console, prm["over_texts"])
+    print_at_n(console, prm["at_n"])
+    if result["comparison"]:
+        print_comparison(console, result["comparison"])
+    for name in ("prm", "baseline"):
+        if result[name] and result[name]["step_level"]:
+            print_step_level(console, result[name]["step_level"], name)
+    print_cost(console, prm["cost"])
+    if result["answers_judged"]:
+        counts = ", ".join(f"{num} {outcome}" for outcome, num in sorted(result["answers_judged"].items()))
+        _say(console, f"answers judged by the benchmark's rule: {counts}")
+    if result["num_zero_everywhere"]:
+        num = result["num_zero_everywhere"]
+        _say(console, f"{num} solutions score 0 at every step, as those too long for the PRM's context do")
+
+
+def print_step_benchmark(console: Console, name: str, model: str, figures: Figures) -> None:
+    """One row a subset, and where the threshold is from."""
+    on = figures["threshold_chosen_on"]
+    origin = f"chosen on {on}" if on else "fixed"
+    _say(console, f"{name}, {model}: threshold {figures['threshold']:.4f}, {origin}")
+    columns = PROCESS_COLUMNS if name == "processbench" else MACRO_COLUMNS
+    table = _table("subset", *columns)
+    for subset, row in figures["subsets"].items():
+        table.add_row(Text(subset), *(_cell(row, column) for column in columns))
+    console.print(table)
+    whole = "average_f1" if name == "processbench" else "macro_f1"
+    _say(console, f"  {whole} {number(figures[whole])}")
+    print_cost(console, figures["cost"])
+
+
+def _cell(row: Figures, column: str) -> str:
+    value = row[column]
+    return str(value) if isinstance(value, int) else number(value)
 
 
 def print_at_n(console: Console, at_n: Figures) -> None:

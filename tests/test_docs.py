@@ -28,6 +28,7 @@ DOCUMENTS = (
     CONTRIBUTING,
     FORMATS,
     ROOT / "docs" / "judge.md",
+    ROOT / "docs" / "evaluation.md",
     ROOT / "docs" / "viewer.md",
     ROOT / "docs" / "exports.md",
     ROOT / "docs" / "performance.md",

@@ -132,8 +132,8 @@ class Encoder:
         return int(ids[0])
 
     def _encode_texts(self, items: list[Item]) -> Iterable[Encoded]:
-        texts = [self._render(item) for item in items]
-        output = self.processor(text=texts, add_special_tokens=self._adds_special(texts[0]))
+        texts = [self.render(item) for item in items]
+        output = self.processor(text=texts, add_special_tokens=self.adds_special(texts[0]))
         for at in range(len(items)):
             yield {key: torch.tensor([values[at]]) for key, values in output.items()}
 
@@ -144,9 +144,9 @@ class Encoder:
             images = [open_image(path) for path in item.images]
         except (OSError, Image.DecompressionBombError) as error:
             return Unusable("image", str(error))
-        text = self._render(item)
+        text = self.render(item)
         output = self.processor(
-            text=[text], images=[images], add_special_tokens=self._adds_special(text), return_tensors="pt"
+            text=[text], images=[images], add_special_tokens=self.adds_special(text), return_tensors="pt"
         )
         row = {key: value for key, value in output.items() if isinstance(value, torch.Tensor)}
         return self._bounded(row)
@@ -156,7 +156,8 @@ class Encoder:
             return Unusable("too long", f"{length(row)} tokens; at most {self.max_length} fit")
         return row
 
-    def _render(self, item: Item) -> str:
+    def render(self, item: Item) -> str:
+        """The text of an item as the tokenizer reads it, one placeholder an image."""
         question, *steps = (self._special.sub("", text) for text in (item.question, *item.steps))
         text = process_text(question, steps)
         if not self.processor.chat_template:
@@ -165,7 +166,7 @@ class Encoder:
         turn = {"role": "user", "content": parts if self._takes_images else text}
         return str(self.processor.apply_chat_template([turn], tokenize=False))
 
-    def _adds_special(self, text: str) -> bool:
+    def adds_special(self, text: str) -> bool:
         """Whether the tokenizer puts its own first token before a text that does not begin with it yet."""
         first = self.tokenizer.bos_token
         return not (first and text.startswith(first))

@@ -41,5 +41,13 @@ class Policy(Protocol):
     async def close(self) -> None: ...
 
 
+class StepPolicy(Policy, Protocol):
+    """A policy that can also stop behind the next step; the same holds as for sample()."""
+
+    async def sample_step(self, prompt: Prompt, num: int, seed: int) -> list[Completion]:
+        """num continuations of a state by one step, or by the answer."""
+        ...
+
+
 class ProblemFailed(Exception):
     """This problem cannot be served; it is quarantined with the message, and the others go on."""

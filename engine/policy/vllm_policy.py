@@ -12,6 +12,8 @@ import re
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from engine import prompts
 from engine.config import EngineOptions, Sampling
 from engine.errors import EngineDied
@@ -27,10 +29,29 @@ __all__ = ["VllmPolicy", "model_digest"]
 
 STEP_TAGS = ("<step>", "</step>", "<answer>", "</answer>")
 """Special tokens of some tokenizers that stay in a completion's text; all others are taken out."""
-ANSWER_END = "</answer>"
-"""Nothing is read behind it, so a completion may stop there."""
+ENDS: dict[tuple[StepFormat, bool], tuple[str, ...]] = {
+    ("tags", False): ("</answer>",),
+    ("tags", True): ("</step>", "</answer>"),
+    ("paragraphs", True): ("\n\n",),
+    ("lines", True): ("\n",),
+}
+"""Texts behind which nothing is read, so that a completion may stop there; by format, and whether it is one step."""
 MAX_RESENDS = 3
 """Times a request is sent again after vLLM lost its image between its two caches, which mends itself."""
+
+
+class Ends(msgspec.Struct, frozen=True):
+    """Where a completion stops: behind one of these tokens, or else behind one of these texts."""
+
+    texts: tuple[str, ...] = ()
+    tokens: tuple[int, ...] = ()
+
+    @classmethod
+    def of(cls, tokenizer: Any, step_format: StepFormat, one_step: bool) -> Ends:
+        texts = ENDS.get((step_format, one_step), ())
+        tokens = [_token_of(tokenizer, text) for text in texts] if step_format == "tags" else [None]
+        known = tuple(token for token in tokens if token is not None)
+        return cls(tokens=known) if len(known) == len(texts) else cls(texts=texts)
 
 
 class VllmPolicy:
@@ -48,7 +69,7 @@ class VllmPolicy:
         self._numbers = itertools.count()
         self._tokenizer = engine.renderer.tokenizer
         self._hidden = _hidden_tokens(self._tokenizer)
-        self._end = _token_of(self._tokenizer, ANSWER_END) if step_format == "tags" else None
+        self._ends = {one_step: Ends.of(self._tokenizer, step_format, one_step) for one_step in (False, True)}
         self._description: dict[str, str] = {}
 
     @classmethod
@@ -73,11 +94,18 @@ class VllmPolicy:
 
     async def sample(self, prompt: Prompt, num: int, seed: int) -> list[Completion]:
         """num completions of a state. EngineDied, ProblemFailed; cancelling aborts the request."""
+        return await self._sample(prompt, num, seed, one_step=False)
+
+    async def sample_step(self, prompt: Prompt, num: int, seed: int) -> list[Completion]:
+        """num continuations of a state that end behind their first step."""
+        return await self._sample(prompt, num, seed, one_step=True)
+
+    async def _sample(self, prompt: Prompt, num: int, seed: int, one_step: bool) -> list[Completion]:
         from vllm.v1.engine.exceptions import EngineDeadError
 
         try:
             for _ in range(MAX_RESENDS + 1):
-                output = await self._generate(prompt, num, seed)
+                output = await self._generate(prompt, num, seed, one_step)
                 reasons = {completion.finish_reason for completion in output.outputs}
                 if "abort" in reasons:
                     raise EngineDied("the inference engine is shutting down")
@@ -91,7 +119,7 @@ class VllmPolicy:
         """Stop the engine and see its processes gone."""
         await vllm_engine.stop(self._engine)
 
-    async def _generate(self, prompt: Prompt, num: int, seed: int) -> Any:
+    async def _generate(self, prompt: Prompt, num: int, seed: int, one_step: bool) -> Any:
         from vllm.exceptions import VLLMClientError
         from vllm.v1.engine.exceptions import EngineGenerateError
 
@@ -99,7 +127,7 @@ class VllmPolicy:
         output = None
         try:
             async for piece in self._engine.generate(
-                rendered, self._sampling_params(num, seed), f"{prompt.problem.id}-{next(self._numbers)}"
+                rendered, self._sampling_params(num, seed, one_step), f"{prompt.problem.id}-{next(self._numbers)}"
             ):
                 output = piece
         except (VLLMClientError, ValueError) as error:
@@ -141,13 +169,12 @@ class VllmPolicy:
             lambda: [self._pictures.get(resolve(root, name)) for name in prompt.problem.image_paths]
         )
 
-    def _sampling_params(self, num: int, seed: int) -> Any:
-        """Where the end of an answer is a token of its own, vLLM need not look at text while it samples."""
+    def _sampling_params(self, num: int, seed: int, one_step: bool) -> Any:
+        """Where every end is a token of its own, vLLM need not look at text while it samples."""
         from vllm import SamplingParams
         from vllm.sampling_params import RequestOutputKind
 
-        sampling = self._sampling
-        by_text = self._step_format == "tags" and self._end is None
+        sampling, ends = self._sampling, self._ends[one_step]
         return SamplingParams(
             n=1 if sampling.temperature == 0 else num,
             seed=seed,
@@ -156,10 +183,10 @@ class VllmPolicy:
             top_p=sampling.top_p,
             repetition_penalty=sampling.repetition_penalty,
             max_tokens=min(sampling.max_new_tokens, self._engine.model_config.max_model_len),
-            stop=[ANSWER_END] if by_text else None,
-            stop_token_ids=None if self._end is None else [self._end],
-            include_stop_str_in_output=by_text,
-            detokenize=by_text,
+            stop=list(ends.texts) or None,
+            stop_token_ids=list(ends.tokens) or None,
+            include_stop_str_in_output=bool(ends.texts),
+            detokenize=bool(ends.texts),
             output_kind=RequestOutputKind.FINAL_ONLY,
             skip_special_tokens=False,
             spaces_between_special_tokens=False,

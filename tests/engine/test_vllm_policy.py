@@ -19,7 +19,7 @@ from engine.errors import ConfigurationError, EngineDied
 from engine.policy import checkpoint
 from engine.policy.base import Completion, ProblemFailed, Prompt
 from engine.policy.vllm_policy import VllmPolicy
-from engine.prompts import parse
+from engine.prompts import parse, read_step
 from engine.records import Problem
 
 pytestmark = [pytest.mark.engine, pytest.mark.asyncio(loop_scope="module")]
@@ -154,6 +154,15 @@ async def test_a_bad_image_fails_its_problem_and_no_other(
     assert name in str(failed)
     assert rule in str(failed)
     assert isinstance(fine, list)
+
+
+async def test_one_step_ends_behind_its_tag_and_repeats_with_its_seed(policy: VllmPolicy) -> None:
+    first = await policy.sample_step(sum_of("3+4*2"), 8, 11)
+    onward = await policy.sample_step(sum_of("3+4*2", "4*2=8, so 3+8", "3+8=11, so 11"), 8, 11)
+
+    assert first == await policy.sample_step(sum_of("3+4*2"), 8, 11)
+    assert all(one.text.count("</step>") + one.text.count("</answer>") == 1 for one in [*first, *onward])
+    assert any((read_step(one.text, "tags") or ("", False))[1] for one in onward)
 
 
 async def test_a_cancelled_call_aborts_its_request(policy: VllmPolicy) -> None:

@@ -1,0 +1,125 @@
+"""Step-level beam search as a policy: a process reward model decides, step by step, which solutions go on.
+
+Each round every unfinished beam is continued by some next steps, and the best beams of old finished and new
+ones are kept. Search and scoring are deterministic given the policy's and the guide's answers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Sequence
+from typing import Protocol
+
+import msgspec
+
+from engine.config import BeamScore
+from engine.policy.base import Completion, ProblemFailed, Prompt, StepPolicy
+from engine.prompts import StepFormat, join, read_step, whole
+from engine.records import Problem
+from engine.seeds import derive_seed
+
+MAX_STEPS = 64
+"""Steps of a solution at the most; one that has no answer by then counts as truncated."""
+
+
+class Guide(Protocol):
+    """A process reward model: the chance that each step is right, one list a solution."""
+
+    async def score(self, problem: Problem, solutions: Sequence[tuple[str, ...]]) -> list[list[float]]: ...
+
+    async def close(self) -> None: ...
+
+
+class BeamRule(msgspec.Struct, frozen=True, kw_only=True):
+    """What decides a search: beams kept, next steps drawn for each, and one number from the scores of steps."""
+
+    beam_width: int = 4
+    beam_expand: int = 4
+    beam_score: BeamScore = "min"
+
+
+class Beam(msgspec.Struct, frozen=True):
+    """The steps so far and their worth; finished where the last step is the answer."""
+
+    steps: tuple[str, ...] = ()
+    worth: float = 0.0
+    finished: bool = False
+
+
+def worth(scores: Sequence[float], kind: BeamScore) -> float:
+    """One number of the scores of a solution's steps, at least one."""
+    if kind == "last":
+        return scores[-1]
+    if kind == "average":
+        return math.fsum(scores) / len(scores)
+    return min(scores) if kind == "min" else math.prod(scores)
+
+
+def best(beams: Sequence[Beam], width: int) -> list[Beam]:
+    """The best distinct beams, best first; equal worth goes by text, so that no order of arrival counts."""
+    distinct = {(beam.steps, beam.finished): beam for beam in beams}
+    return sorted(distinct.values(), key=lambda beam: (-beam.worth, not beam.finished, beam.steps))[:width]
+
+
+class BeamPolicy:
+    """A Policy whose completions are the beams that are left at the end, best first; num is not looked at.
+
+    num_tokens of the first completion holds all tokens that the search drew. ProblemFailed where no step at all
+    could be read; EngineDied as the policy and the guide raise it.
+    """
+
+    def __init__(self, policy: StepPolicy, guide: Guide, rule: BeamRule, step_format: StepFormat) -> None:
+        self._policy = policy
+        self._guide = guide
+        self._rule = rule
+        self._format: StepFormat = step_format
+
+    async def sample(self, prompt: Prompt, num: int, seed: int) -> list[Completion]:
+        beams, num_tokens, num_calls = [Beam(prompt.prefix)], 0, 0
+        for at in range(MAX_STEPS):
+            live = [beam for beam in beams if not beam.finished]
+            if not live:
+                break
+            numbers = range(num_calls, num_calls := num_calls + len(live))
+            width = self._rule.beam_width if at == 0 else 1
+            drawn = await asyncio.gather(
+                *(self._next(prompt, beam, width, seed, number) for beam, number in zip(live, numbers, strict=True))
+            )
+            num_tokens += sum(tokens for _, tokens in drawn)
+            new = await self._scored(prompt.problem, [steps for found, _ in drawn for steps in found])
+            kept = best([*(beam for beam in beams if beam.finished), *new], self._rule.beam_width)
+            if not kept:
+                break
+            beams = kept
+        if beams == [Beam(prompt.prefix)]:
+            raise ProblemFailed("beam search: no first step could be read from what the policy wrote")
+        return [self._completion(beam, 0 if at else num_tokens) for at, beam in enumerate(beams)]
+
+    async def close(self) -> None:
+        await asyncio.gather(self._policy.close(), self._guide.close())
+
+    async def _next(
+        self, prompt: Prompt, beam: Beam, width: int, seed: int, number: int
+    ) -> tuple[list[tuple[tuple[str, ...], bool]], int]:
+        """Readable continuations of one beam by a step, (steps, finished) each, and the tokens of all."""
+        state = msgspec.structs.replace(prompt, prefix=beam.steps)
+        at = derive_seed(seed, prompt.problem.id, number)
+        completions = await self._policy.sample_step(state, width * self._rule.beam_expand, at)
+        read = [read_step(one.text, self._format) for one in completions if not one.truncated]
+        found = [((*beam.steps, one[0]), one[1]) for one in read if one is not None]
+        return list(dict.fromkeys(found)), sum(one.num_tokens for one in completions)
+
+    async def _scored(self, problem: Problem, drawn: Sequence[tuple[tuple[str, ...], bool]]) -> list[Beam]:
+        if not drawn:
+            return []
+        scores = await self._guide.score(problem, [steps for steps, _ in drawn])
+        return [
+            Beam(steps, worth(of_steps, self._rule.beam_score), finished)
+            for (steps, finished), of_steps in zip(drawn, scores, strict=True)
+        ]
+
+    def _completion(self, beam: Beam, num_tokens: int) -> Completion:
+        if beam.finished:
+            return Completion(whole(beam.steps, self._format), num_tokens)
+        return Completion(join(beam.steps, self._format), num_tokens, truncated=True)
