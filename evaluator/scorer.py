@@ -6,7 +6,7 @@ Inputs are made by trainer.encoding and read by trainer.prm, exactly as in train
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import torch
@@ -34,8 +34,8 @@ class StepScores(ABC):
         self._encoder = encoder
 
     @abstractmethod
-    def _scores_of(self, items: Sequence[Item], rows: Sequence[Encoded]) -> list[list[float]]:
-        """Scores of items that fit the context, each beside its inputs."""
+    def _batches_of(self, items: Sequence[Item], rows: Sequence[Encoded]) -> Iterator[list[list[float]]]:
+        """Scores of items that fit the context, each beside its inputs: in their order, a batch at a time."""
 
     def score(self, question: str, steps: Sequence[str], images: Images = ()) -> list[float]:
         """The probability, for each step, that it is right; images is a path or several."""
@@ -51,10 +51,11 @@ class StepScores(ABC):
         scores: dict[Item, list[float]] = {}
         for start in range(0, len(distinct), ITEMS_A_STRIDE):
             fitting = self._fitting(distinct[start : start + ITEMS_A_STRIDE], scores)
-            found = self._scores_of([item for item, _ in fitting], [row for _, row in fitting]) if fitting else []
-            scores.update(zip((item for item, _ in fitting), found, strict=True))
-            if progress:
-                progress(len(scores), len(distinct))
+            left = iter(item for item, _ in fitting)
+            for found in self._batches_of([item for item, _ in fitting], [row for _, row in fitting]):
+                scores.update((next(left), of_item) for of_item in found)
+                if progress:
+                    progress(len(scores), len(distinct))
         return [list(scores.get(item, [])) for item in items]
 
     def _fitting(self, items: list[Item], scores: dict[Item, list[float]]) -> list[tuple[Item, Encoded]]:
@@ -88,10 +89,9 @@ class Scorer(StepScores):
         self._model = prm.load(path, self._encoder, dtype).to(self._device).eval()
         self._head = self._model.get_output_embeddings()
 
-    def _scores_of(self, items: Sequence[Item], rows: Sequence[Encoded]) -> list[list[float]]:
-        size = self._batch_size
-        batches = (list(rows[start : start + size]) for start in range(0, len(rows), size))
-        return [scores for batch in batches for scores in self._forward(batch)]
+    def _batches_of(self, items: Sequence[Item], rows: Sequence[Encoded]) -> Iterator[list[list[float]]]:
+        for start in range(0, len(rows), self._batch_size):
+            yield self._forward(list(rows[start : start + self._batch_size]))
 
     @torch.inference_mode()
     def _forward(self, rows: list[Encoded]) -> list[list[float]]:

@@ -7,7 +7,7 @@ step and never a row of the vocabulary; a generator would have to return all log
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,9 +37,11 @@ class VllmScorer(StepScores):
         vllm_engine.prepare(Path(path))
         self._llm = _start(Path(path), self._encoder, options or EngineOptions())
 
-    def _scores_of(self, items: Sequence[Item], rows: Sequence[Encoded]) -> list[list[float]]:
+    def _batches_of(self, items: Sequence[Item], rows: Sequence[Encoded]) -> Iterator[list[list[float]]]:
         from vllm import PoolingParams
 
+        if not items:
+            return
         prompts = [self._prompt(item, row) for item, row in zip(items, rows, strict=True)]
         try:
             outputs = self._llm.encode(
@@ -51,7 +53,7 @@ class VllmScorer(StepScores):
             )
         except (RuntimeError, ValueError) as error:
             raise EngineDied(f"vLLM could not score: {error}") from error
-        return [_probabilities(output.outputs.data) for output in outputs]
+        yield [_probabilities(output.outputs.data) for output in outputs]
 
     def _prompt(self, item: Item, row: Encoded) -> dict[str, Any]:
         """Token ids where there are no images; with images vLLM itself puts their tokens in."""
