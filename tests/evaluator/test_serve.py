@@ -7,27 +7,21 @@ import base64
 import io
 import json
 import os
-import re
-import signal
 import socket
-import subprocess
 import threading
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
-from urllib.request import Request, urlopen
 
 import aiohttp
 import pytest
 from PIL import Image
 
 from engine.errors import BadInput, EngineDied, UsageError
-from evaluator import Scorer
 from evaluator.scorer import Item
 from evaluator.serve import run
 from evaluator.serve_config import ServeConfig
-from tests.conftest import ROOT
 from tests.fakes.scorer import ScriptedScorer
 
 GOOD = {"question": "What is 1+2?", "steps": ["1+2=3", "3"]}
@@ -212,27 +206,3 @@ async def test_a_port_in_use_is_named() -> None:
 def test_flags_that_cannot_be_are_usage_errors(wrong: dict[str, Any]) -> None:
     with pytest.raises(UsageError):
         ServeConfig(prm="p", **wrong)
-
-
-@pytest.mark.timeout(200)
-def test_the_command_serves_a_real_prm_and_a_signal_ends_it_with_0(policy_folder: Path) -> None:
-    server = subprocess.Popen(
-        [str(ROOT / "bin" / "serve-prm"), "--prm", str(policy_folder), "--port", "0"], stdout=subprocess.PIPE, text=True
-    )
-    try:
-        assert server.stdout is not None
-        address = re.search(r"http://127\.0\.0\.1:\d+", server.stdout.readline())
-        assert address
-        body = json.dumps({"input": [GOOD, {**GOOD, "images": [data_uri()]}]}).encode()
-        with urlopen(Request(f"{address[0]}/pooling", data=body), timeout=60) as answer:
-            found = [one["data"] for one in json.load(answer)["data"]]
-        with urlopen(f"{address[0]}/health", timeout=20) as answer:
-            assert answer.status == 200
-        server.send_signal(signal.SIGTERM)
-        assert server.wait(60) == 0
-    finally:
-        server.kill()
-        server.communicate()
-    expected = Scorer(policy_folder, device="cpu").score(GOOD["question"], GOOD["steps"])
-    assert found[0] == pytest.approx(expected, abs=1e-5)
-    assert found[1] != pytest.approx(expected, abs=1e-5)

@@ -1,50 +1,72 @@
-"""vLLM's scores are transformers' scores, with images and without; a policy that is no PRM is refused."""
+"""vLLM's scores are transformers' scores, with images and without, over HTTP; a policy that is no PRM is refused."""
 
 from __future__ import annotations
 
 import json
+import re
+import signal
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from urllib.request import Request, urlopen
 
 import pytest
 
 from engine.errors import ConfigurationError
+from evaluator import Scorer
+from evaluator.config import EvaluateConfig
+from evaluator.models import scorer_of
 from tests.conftest import ROOT
 from tests.trainer.samples import picture
 from tests.trainer.test_encoding import without_prm
 
 TOLERANCE = 1e-3
-
-pytestmark = pytest.mark.engine
-
-
-def evaluated(scorer: str, candidates: Path, policy: Path, out: Path) -> dict[str, list[float]]:
-    """Scores by digest of the solution, from the whole command in a process of its own."""
-    arguments = ["--candidates", candidates, "--prm", policy, "--out", out, "--scorer", scorer, "--draws", "10"]
-    ended = subprocess.run(
-        [ROOT / "bin" / "evaluate", *map(str, arguments)], capture_output=True, text=True, timeout=280, check=False
-    )
-    assert ended.returncode == 0, ended.stderr
-    (kept,) = out.glob("scores-*.json")
-    scores: dict[str, list[float]] = json.loads(kept.read_text())["scores"]
-    return scores
+SOLUTIONS = (["1+2=3, so 3", "3"], ["2*3=6, so 6-4", "6-4=2, so 2", "2"], ["5 " * 600, "5"])
+QUESTION = "What is 1+2?"
 
 
-def test_scores_of_both_are_equal_with_images_and_without(policy_folder: Path, tmp_path: Path) -> None:
-    solutions = [["1+2=3, so 3", "3"], ["2*3=6, so 6-4", "6-4=2, so 2", "2"], ["5 " * 600, "5"]]
-    row = {"question": "What is 1+2?", "correct_answer": "3", "solutions_splits": solutions, "labels": [1, 0, 0]}
-    rows = [{"id": "text", **row}, {"id": "image", **row, "image_path": picture(tmp_path, 3)}]
-    (tmp_path / "c.json").write_text(json.dumps(rows))
-    found = [evaluated(one, tmp_path / "c.json", policy_folder, tmp_path / one) for one in ("transformers", "vllm")]
-    assert found[0].keys() == found[1].keys()
-    assert sorted(len(scores) for scores in found[0].values()) == [2, 2, 2, 2, 3, 3]
-    for key, scores in found[0].items():
-        assert found[1][key] == pytest.approx(scores, abs=TOLERANCE)
-    assert len({tuple(scores) for scores in found[0].values()}) == 5, "the image counts; both long ones score 0"
+@contextmanager
+def serving(prm: Path, image_root: Path) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    """The address of bin/serve-prm on vLLM, and its process."""
+    flags = ["--prm", prm, "--image-root", image_root, "--scorer", "vllm", "--port", "0"]
+    command = [str(ROOT / "bin" / "serve-prm"), *map(str, flags)]
+    server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    try:
+        assert server.stdout is not None
+        address = re.search(r"http://127\.0\.0\.1:\d+", server.stdout.readline())
+        assert address, "it did not start"
+        yield address[0], server
+    finally:
+        server.kill()
+        server.communicate()
+
+
+@pytest.mark.engine
+@pytest.mark.timeout(200)
+def test_the_command_serves_on_vllm_what_transformers_scores_and_a_signal_ends_it_with_0(
+    policy_folder: Path, tmp_path: Path
+) -> None:
+    name = picture(tmp_path, 3)
+    asked = [(steps, images) for steps in SOLUTIONS for images in ([], [name])]
+    body = {"input": [{"question": QUESTION, "steps": steps, "images": images} for steps, images in asked]}
+    with serving(policy_folder, tmp_path) as (address, server):
+        with urlopen(Request(f"{address}/pooling", data=json.dumps(body).encode()), timeout=100) as answer:
+            found = [one["data"] for one in json.load(answer)["data"]]
+        with urlopen(f"{address}/health", timeout=20) as answer:
+            assert answer.status == 200
+        server.send_signal(signal.SIGTERM)
+        assert server.wait(60) == 0
+    scorer = Scorer(policy_folder, device="cpu")
+    for (steps, images), scores in zip(asked, found, strict=True):
+        assert scores == pytest.approx(
+            scorer.score(QUESTION, steps, [str(tmp_path / image) for image in images]), abs=TOLERANCE
+        )
+    assert [len(scores) for scores in found] == [2, 2, 3, 3, 2, 2]
+    assert len({tuple(scores) for scores in found}) == 5, "the image counts; both long ones score 0"
 
 
 def test_a_policy_that_lacks_prm_is_told_to_use_transformers(policy_folder: Path, tmp_path: Path) -> None:
-    from evaluator.vllm_scorer import VllmScorer
-
+    open_scorer = scorer_of(EvaluateConfig(prm="p", out="o", scorer="vllm"))
     with pytest.raises(ConfigurationError, match="--scorer transformers"):
-        VllmScorer(without_prm(policy_folder, tmp_path / "policy"))
+        open_scorer(str(without_prm(policy_folder, tmp_path / "policy")), 1)
