@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -53,15 +53,20 @@ def label_quality(rows: Path, truth: Digits) -> dict[str, dict[str, Any]]:
     wrong solutions; first_error_exact the share of them whose first error is at the very step.
     """
     tallies = {family: Tally() for family in FAMILIES}
+    for problem_id, labels, true_error in checked_rows(rows, truth):
+        tallies[family_of(problem_id)].add(labels, true_error)
+    return {family: tally.figures() for family, tally in tallies.items() if tally.rows}
+
+
+def checked_rows(rows: Path, truth: Digits) -> Iterator[tuple[str, list[float | None], int | None]]:
+    """The problem of each exported row, its labels, and where the checker sees the first wrong step, if any."""
     with rows.open() as lines:
         for line in lines:
             row = json.loads(line)
             problem_id = row["id"].rpartition("#")[0]
             question, steps = parse_process_text(row["conversations"][0]["value"])
             labels = row["conversations"][1]["value"]
-            true_error = first_error(question, list(steps), truth.get(problem_id))
-            tallies[family_of(problem_id)].add(labels, true_error)
-    return {family: tally.figures() for family, tally in tallies.items() if tally.rows}
+            yield problem_id, labels, first_error(question, list(steps), truth.get(problem_id))
 
 
 class Tally:

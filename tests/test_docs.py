@@ -31,6 +31,7 @@ DOCUMENTS = (
     ROOT / "docs" / "evaluation.md",
     ROOT / "docs" / "viewer.md",
     ROOT / "docs" / "exports.md",
+    ROOT / "docs" / "economy.md",
     ROOT / "docs" / "performance.md",
     ROOT / "docs" / "training.md",
     ROOT / "docs" / "step-judge.md",
@@ -117,6 +118,7 @@ def test_flags_anywhere_in_the_documents_exist() -> None:
         *(flags_of(name) for name in executables())
     )
     known |= set(FLAG.findall((ROOT / "examples" / "generate.py").read_text()))
+    known |= set(FLAG.findall((ROOT / "examples" / "economy.py").read_text()))
     known |= set(FLAG.findall((ROOT / "examples" / "train_policy.py").read_text()))
     for document in DOCUMENTS:
         text = re.sub(r"^```text$.*?^```$", "", document.read_text(), flags=re.DOTALL | re.MULTILINE)
@@ -269,7 +271,8 @@ def test_the_import_reader_sees_every_form(tmp_path: Path) -> None:
 
 
 def test_the_checker_serves_the_report_and_the_tests_alone() -> None:
-    makers = {"examples.checker": {"truth.py"}, "examples.truth": {"report.py", "quickstart.py"}}
+    reports = {"report.py", "quickstart.py", "economy_figures.py"}
+    makers = {"examples.checker": {"truth.py"}, "examples.truth": reports}
     for module, allowed in makers.items():
         users = {
             file.name
