@@ -25,12 +25,13 @@ class SearchRule(msgspec.Struct, frozen=True, kw_only=True):
     c_puct: float = 0.125
     search_extreme_roots: bool = False
     first_part: int = 0
+    settle_right: int = 1
     value_rollouts: int = 0
     confirm_zero: int = 0
     reuse_rollouts: bool = False
 
 
-LATER_RULES = ("first_part", "value_rollouts", "confirm_zero", "reuse_rollouts")
+LATER_RULES = ("first_part", "settle_right", "value_rollouts", "confirm_zero", "reuse_rollouts")
 """Rules that stores of the first versions do not name; they stand for the defaults there."""
 
 
@@ -151,8 +152,11 @@ class AnnotateConfig(PolicyFlags, frozen=True, kw_only=True, forbid_unknown_fiel
     search_extreme_roots: bool = False
     """Also search problems whose first estimate found every rollout wrong."""
     first_part: int = 0
-    """Draw an estimate in parts: this many rollouts first, then as many again as there are, up to --num-rollouts. One
-    right rollout settles MC > 0; MC = 0 is drawn to the end only where a search ends. 0: all at once."""
+    """Draw estimates below the root in parts: this many rollouts first, then as many again as there are, up to
+    --num-rollouts. MC > 0 is settled by --settle-right right ones; MC = 0 is drawn on only where a search ends. 0: all
+    at once."""
+    settle_right: int = 1
+    """With --first-part, right rollouts that settle MC > 0; a state with fewer, but one, takes --num-rollouts."""
     value_rollouts: int = 0
     """With --first-part, rollouts that a state with MC > 0 takes at least, for a sharper value; rounded up to parts."""
     confirm_zero: int = 0
@@ -164,7 +168,7 @@ class AnnotateConfig(PolicyFlags, frozen=True, kw_only=True, forbid_unknown_fiel
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("first_part", "value_rollouts"):
+        for name in ("first_part", "settle_right", "value_rollouts"):
             if getattr(self, name) > self.num_rollouts:
                 raise UsageError(
                     f"--{name.replace('_', '-')} {getattr(self, name)}: must be at most --num-rollouts "
@@ -172,6 +176,8 @@ class AnnotateConfig(PolicyFlags, frozen=True, kw_only=True, forbid_unknown_fiel
                 )
         if self.value_rollouts and not self.first_part:
             raise UsageError(f"--value-rollouts {self.value_rollouts}: needs --first-part")
+        if self.settle_right > 1 and not self.first_part:
+            raise UsageError(f"--settle-right {self.settle_right}: needs --first-part")
         if self.reuse_rollouts and self.prompt_template != "prefill":
             raise UsageError(f"--reuse-rollouts: needs --prompt-template prefill, not {self.prompt_template}")
         if self.num_rollouts > self.rollout_budget:
@@ -211,6 +217,7 @@ _LEAST = {
     "beam_expand": 1,
     "max_searches": 0,
     "first_part": 0,
+    "settle_right": 1,
     "value_rollouts": 0,
     "confirm_zero": 0,
     "rollout_budget": 1,
@@ -224,7 +231,7 @@ _LEAST = {
     "stall_seconds": 0,
 }
 
-Preset = Literal["mmprm", "paper"]
+Preset = Literal["mmprm", "paper", "parts"]
 
 PRESETS: dict[str, dict[str, Any]] = {
     "mmprm": {
@@ -241,8 +248,10 @@ PRESETS: dict[str, dict[str, Any]] = {
         "beta": 0.9,
         "c_puct": 0.125,
     },
+    "parts": {"first_part": 4, "settle_right": 2},
 }
-"""Whole settings by name: MM-PRM's shipped ones with its prompt, and the OmegaPRM paper's (section 4.1)."""
+"""Whole settings by name: MM-PRM's shipped ones with its prompt, the OmegaPRM paper's (section 4.1), and estimates in
+parts (docs/economy.md)."""
 
 
 def parse_shard(text: str) -> tuple[int, int]:

@@ -123,7 +123,7 @@ class Tree:
 
     @classmethod
     def new(cls, rule: SearchRule) -> Tree:
-        return cls(rule, want=Want(0, None, rule.first_part or rule.num_rollouts))
+        return cls(rule, want=Want(0, None, rule.num_rollouts))
 
     def node(self, digest: bytes) -> Node | None:
         """The state of a digest, where it is known."""

@@ -125,7 +125,7 @@ def _counted(record: ProblemRecord, estimate: Estimate) -> ProblemRecord:
         num_estimates=record.num_estimates + 1,
         num_rollouts=record.num_rollouts + len(estimate.rollouts),
         num_tokens=record.num_tokens + sum(rollout.num_tokens for rollout in estimate.rollouts),
-        root=record.root + estimate.counts if estimate.origin is None else record.root,
+        root=estimate.counts if estimate.number == 0 else record.root,
     )
 
 

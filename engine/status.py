@@ -139,8 +139,6 @@ def _add_problems(summary: Summary, name: str, store: Store) -> None:
 
 
 def _add_estimates(summary: Summary, name: str, store: Store) -> None:
-    """Estimates lie in order of their problems; those of one root, all without an origin, count together."""
-    rooted, root = b"", Counts()
     for key, value in store.scan("estimates"):
         try:
             estimate = unpack(value, Estimate)
@@ -157,16 +155,7 @@ def _add_estimates(summary: Summary, name: str, store: Store) -> None:
         summary.num_estimates += 1
         summary.num_rollouts += len(estimate.rollouts)
         if estimate.origin is None:
-            if key[:-4] != rooted:
-                _add_root(summary, root)
-                rooted, root = key[:-4], Counts()
-            root += estimate.counts
-    _add_root(summary, root)
-
-
-def _add_root(summary: Summary, counts: Counts) -> None:
-    if counts.total:
-        summary.root_mc[mc_label(counts.value)] += 1
+            summary.root_mc[mc_label(estimate.counts.value)] += 1
 
 
 def _whose(store: Store, key: bytes) -> str:

@@ -2,11 +2,12 @@
 
 Without the flags of this module a state takes num_rollouts (k) at once and is asked for no more. With them:
 
-- first_part: rollouts come in parts, first_part of them, then as many again as there are, up to k. One right
-  rollout settles MC > 0. MC = 0 is taken on trust after the first part while a search passes through; the state
-  that a search ends at is drawn on up to k, and the search goes on above it where a right one turns up. This
-  loses nothing: a step with no way to the answer has none after any later step, so that only the earliest
-  MC = 0 of a solution has to be certain.
+- first_part: below the root, rollouts come in parts, first_part of them, then as many again as there are, up to k.
+  settle_right right rollouts settle MC > 0; a state with fewer, but one, may owe it to luck and takes k. MC = 0 is
+  taken on trust after the first part while a search passes through; the state that a search ends at is drawn on up
+  to k, and the search goes on above it where a right one turns up. This loses nothing: a step with no way to the
+  answer has none after any later step, so that only the earliest MC = 0 of a solution has to be certain. The root
+  takes k at once: its wrong rollouts are the solutions to search that surely begin right.
 - value_rollouts: a state with MC > 0 takes at least as many, for a sharper value.
 - confirm_zero: the state that a search ends at takes as many beyond k before its MC = 0 counts as an error. At
   k = 16 a step whose true value is 0.1 shows no right rollout with probability 0.19, after 16 more with 0.03.
@@ -19,9 +20,8 @@ from typing import Literal
 from engine.config import SearchRule
 from engine.nodes import Node
 
-Role = Literal["root", "middle", "end"]
-"""What a state is asked for: whether the tree is worth a search; which half of a solution holds its first error;
-whether that error is this step."""
+Role = Literal["middle", "end"]
+"""What a state is asked for: which half of a solution holds its first error; whether that error is this step."""
 
 
 def num_missing(rule: SearchRule, node: Node, role: Role) -> int:
@@ -51,11 +51,8 @@ def may_turn(rule: SearchRule) -> bool:
 def _needed(rule: SearchRule, node: Node, role: Role) -> int:
     if role == "end" and not node.correct:
         return rule.num_rollouts + rule.confirm_zero
-    if not rule.first_part or not _is_settled(node, role):
+    if not rule.first_part or not node.judged:
         return rule.num_rollouts
-    return max(rule.value_rollouts, 1) if node.correct else rule.first_part
-
-
-def _is_settled(node: Node, role: Role) -> bool:
-    """Whether the rollouts so far can answer: the root needs a right and a wrong one, any other state just one."""
-    return 0 < node.correct < node.judged if role == "root" else node.judged > 0
+    if not node.correct:
+        return rule.first_part
+    return max(rule.value_rollouts, 1) if node.correct >= rule.settle_right else rule.num_rollouts

@@ -33,7 +33,7 @@ from engine.nodes import (
     state_digests,
 )
 from engine.records import Estimate
-from engine.stopping import num_missing, num_spare
+from engine.stopping import num_spare
 
 __all__ = [
     "DIGEST_BYTES",
@@ -92,12 +92,9 @@ def _decide(tree: Tree) -> None:
 
 
 def _look_at_root(tree: Tree) -> None:
-    """Want the rest of the root where its first parts cannot tell; stop where MC(root) is 0 or 1."""
+    """Stop where MC(root) is 0 or 1."""
     root = tree.nodes[0]
-    missing = num_missing(tree.rule, root, "root")
-    if missing:
-        bisection.want(tree, None, missing)
-    elif root.judged == 0:
+    if root.judged == 0:
         tree.reason = "nothing judged"
     elif root.correct == root.judged:
         tree.reason = "too easy"

@@ -30,21 +30,24 @@ from examples.economy_figures import linear_counts, table, tree_counts
 from examples.generate import FAMILIES, generate
 from examples.pool import Pool, PooledPolicy
 from examples.quickstart import POLICY, SAMPLING
+from examples.slipping import SlippingPolicy
 
 VARIANTS: dict[str, dict[str, Any]] = {
     "k 16": {},
     "k 8": {"num_rollouts": 8},
     "k 16, parts of 4": {"first_part": 4},
+    "k 16, parts of 4, settled by 2": {"first_part": 4, "settle_right": 2},
+    "k 16, parts of 4, settled by 3": {"first_part": 4, "settle_right": 3},
     "k 16, parts of 4, values of 8": {"first_part": 4, "value_rollouts": 8},
-    "k 8, parts of 4": {"num_rollouts": 8, "first_part": 4},
     "k 16, confirm 16": {"confirm_zero": 16},
-    "k 8, confirm 8": {"num_rollouts": 8, "confirm_zero": 8},
     "k 16, reuse": {"reuse_rollouts": True},
+    "k 16, parts of 4, settled by 3, reuse": {"first_part": 4, "settle_right": 3, "reuse_rollouts": True},
+    "k 8, parts of 4": {"num_rollouts": 8, "first_part": 4},
+    "k 8, parts of 4, settled by 2": {"num_rollouts": 8, "first_part": 4, "settle_right": 2},
+    "k 8, confirm 8": {"num_rollouts": 8, "confirm_zero": 8},
     "k 8, reuse": {"num_rollouts": 8, "reuse_rollouts": True},
-    "k 16, parts of 4, reuse": {"first_part": 4, "reuse_rollouts": True},
-    "k 8, parts of 4, reuse": {"num_rollouts": 8, "first_part": 4, "reuse_rollouts": True},
-    "k 8, parts of 4, reuse, confirm 8": {
-        "num_rollouts": 8, "first_part": 4, "reuse_rollouts": True, "confirm_zero": 8,
+    "k 8, parts of 4, settled by 2, reuse": {
+        "num_rollouts": 8, "first_part": 4, "settle_right": 2, "reuse_rollouts": True,
     },
 }  # fmt: skip
 """By name, what differs from the search that all share."""
@@ -56,8 +59,10 @@ LINEAR = {"linear, 16 a step": 16, "linear, 8 a step": 8}
 class Economy:
     """One measurement in one folder, which holds the problems, a store and rows a variant, and its counts as JSON."""
 
-    def __init__(self, out: Path, num_problems: int, seed: int, **shared: Any) -> None:
+    def __init__(self, out: Path, num_problems: int, seed: int, scripted: bool = False, **shared: Any) -> None:
         self.out = out
+        self.scripted = scripted
+        self.families = ("sums",) if scripted else FAMILIES
         self.num_problems = num_problems
         self.seed = seed
         self.shared = shared
@@ -65,8 +70,8 @@ class Economy:
 
     def problems(self) -> list[Path]:
         """Seed files, made once."""
-        files = [self.out / "problems" / family / "seeds.json" for family in FAMILIES]
-        for family, file in zip(FAMILIES, files, strict=True):
+        files = [self.out / "problems" / family / "seeds.json" for family in self.families]
+        for family, file in zip(self.families, files, strict=True):
             if not file.exists():
                 generate(family, "seeds", self.num_problems, self.seed, file.parent)
         return files
@@ -95,7 +100,7 @@ class Economy:
         if not trees and not linear_names:
             return
         draining = asyncio.Event()
-        policy = await start_policy(self.config(BASE))
+        policy = SlippingPolicy() if self.scripted else await start_policy(self.config(BASE))
         pool = Pool(self.out / "pool.jsonl", policy, draining)
         try:
             with drain_on_signal(draining):
@@ -148,6 +153,9 @@ def main() -> None:
     parser.add_argument("--problem-seed", type=int, default=7, help="another one gives other problems")
     parser.add_argument("--max-searches", type=int, default=4, help="searches a problem")
     parser.add_argument("--rollout-budget", type=int, default=96, help="rollouts a problem")
+    parser.add_argument(
+        "--scripted", action="store_true", help="sums by a scripted solver that slips, without an engine"
+    )
     names = {slug(name): name for name in [*VARIANTS, *LINEAR]}
     parser.add_argument(
         "--only", nargs="+", choices=names, default=list(names), metavar="VARIANT", help=", ".join(names)
@@ -157,6 +165,7 @@ def main() -> None:
         options.out.resolve(),
         options.problems,
         options.problem_seed,
+        options.scripted,
         max_searches=options.max_searches,
         rollout_budget=options.rollout_budget,
     )

@@ -101,7 +101,13 @@ def _interval(values: list[float]) -> tuple[float, float]:
 def table(measured: dict[str, dict[str, dict[str, int]]]) -> str:
     """Markdown, one table a family, one row a variant."""
     by_variant = {name: figures(counts) for name, counts in measured.items()}
-    return "\n".join(line for family in FAMILIES for line in (f"### {family}", "", *_rows(family, by_variant), ""))
+    return "\n".join(
+        line for family in _families(by_variant) for line in (f"### {family}", "", *_rows(family, by_variant), "")
+    )
+
+
+def _families(by_variant: dict[str, dict[str, Any]]) -> list[str]:
+    return [family for family in FAMILIES if any(family in families for families in by_variant.values())]
 
 
 def _rows(family: str, by_variant: dict[str, dict[str, Any]]) -> Iterator[str]:

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine import evidence
-from engine.config import AnnotateConfig, SearchRule
+from engine.config import LATER_RULES, PRESETS, AnnotateConfig, SearchRule
 from engine.errors import UsageError
 from engine.nodes import Node
 from engine.records import Estimate, Origin, Problem, Rollout
@@ -66,19 +66,22 @@ def test_parts_double_up_to_k_and_the_confirmation_is_one_more(flags: dict[str, 
     assert drawn == sizes
 
 
+def root_of(*steps: str) -> list[Rollout]:
+    """Four rollouts, the first of them wrong."""
+    return [wrong(*steps), *[right("7")] * 3]
+
+
 def test_one_right_rollout_settles_a_state_and_only_the_end_of_a_search_is_drawn_on():
-    """The first error of a, b, x, y, 8 is x: y and x look wrong after one rollout, x alone is drawn to k."""
+    """The first error of a, b, x, y, 8 is x, which looks wrong after one rollout and is drawn to k at the end."""
     growing = Growing(first_part=1)
-    tree = growing.feed([wrong("a", "b", "x", "y", "8")])
-    assert next_want(tree) == Want(1, None, 1), "the root needs a right and a wrong rollout"
-    tree = growing.feed([right("7")])
-    assert next_want(tree) == Want(2, Origin(0, 0, 2), 1)
+    tree = growing.feed(root_of("a", "b", "x", "y", "8"))
+    assert next_want(tree) == Want(1, Origin(0, 0, 2), 1)
     tree = growing.feed([right("c", "7")])
-    assert next_want(tree) == Want(3, Origin(0, 0, 3), 1)
+    assert next_want(tree) == Want(2, Origin(0, 0, 3), 1)
     tree = growing.feed([wrong("8")])
-    assert next_want(tree) == Want(4, Origin(0, 0, 3), 1)
+    assert next_want(tree) == Want(3, Origin(0, 0, 3), 1)
     tree = growing.feed([wrong("9")])
-    assert next_want(tree) == Want(5, Origin(0, 0, 3), 2)
+    assert next_want(tree) == Want(4, Origin(0, 0, 3), 2)
     assert tree.errors == []
     tree = growing.feed([wrong("8"), wrong("9")])
     assert tree.errors == [(0, 0, 2)]
@@ -86,33 +89,40 @@ def test_one_right_rollout_settles_a_state_and_only_the_end_of_a_search_is_drawn
 
 def test_a_step_saved_by_a_later_part_is_right_and_the_search_goes_on_above_it():
     growing = Growing(first_part=1)
-    tree = growing.feed([wrong("a", "b", "x", "8")], [right("7")], [wrong("z", "8")])
-    assert next_want(tree) == Want(3, Origin(0, 0, 1), 1)
+    tree = growing.feed(root_of("a", "b", "x", "8"), [wrong("z", "8")])
+    assert next_want(tree) == Want(2, Origin(0, 0, 1), 1)
     tree = growing.feed([right("7")])
-    assert next_want(tree) == Want(4, Origin(0, 0, 2), 1), "step 2 looked wrong after one rollout and ends the search"
+    assert next_want(tree) == Want(3, Origin(0, 0, 2), 1), "step 2 looked wrong after one rollout and ends the search"
     tree = growing.feed([right("7")])
-    assert next_want(tree) == Want(5, Origin(0, 0, 3), 1), "it was right, so the error is later"
+    assert next_want(tree) == Want(4, Origin(0, 0, 3), 1), "it was right, so the error is later"
     tree = growing.feed([wrong("8")], [wrong("8")], [wrong("8")] * 2)
     assert tree.errors[0] == (0, 0, 2)
-    state = tree.nodes[1]
-    assert counts(state) == (1, 2)
+    assert counts(tree.nodes[1]) == (1, 2)
     assert tree.search is not None
-    assert tree.search.estimate == 2, "the wrong rollout of the saved state is searched in its turn"
+    assert tree.search.estimate == 1, "the wrong rollout of the saved state is searched in its turn"
 
 
 def test_value_rollouts_sharpen_a_state_that_is_settled():
     growing = Growing(first_part=1, value_rollouts=2)
-    tree = growing.feed([wrong("a", "8")], [right("7")], [right("7")])
-    assert next_want(tree) == Want(3, Origin(0, 0, 1), 1)
+    tree = growing.feed(root_of("a", "8"), [right("7")])
+    assert next_want(tree) == Want(2, Origin(0, 0, 1), 1)
     tree = growing.feed([wrong("8")])
     assert counts(tree.nodes[1]) == (1, 2)
     assert tree.errors[0] == (0, 0, 1)
 
 
+def test_a_state_with_fewer_right_rollouts_than_settle_right_takes_k():
+    growing = Growing(first_part=2, settle_right=2)
+    growing.feed(root_of("a", "b", "c", "8"))
+    once, twice = deepcopy(growing), deepcopy(growing)
+    assert next_want(once.feed([right("7"), wrong("9")])) == Want(2, Origin(0, 0, 2), 2)
+    assert next_want(twice.feed([right("7"), right("7")])) == Want(2, Origin(0, 0, 3), 2)
+
+
 def test_a_tree_with_nothing_left_to_search_draws_what_its_states_were_spared():
     growing = Growing(first_part=2)
-    tree = growing.feed([right("7"), wrong("8")])
-    assert (tree.num_searches, next_want(tree)) == (1, Want(1, None, 2))
+    tree = growing.feed(root_of("a", "8"), [right("7"), right("7")])
+    assert (tree.num_searches, next_want(tree)) == (1, Want(2, Origin(0, 0, 1), 2))
     tree = growing.feed([right("7"), wrong("9")])
     assert (tree.num_searches, tree.reason) == (2, "no incorrect rollout left")
 
@@ -143,18 +153,18 @@ def test_rollouts_that_pass_a_state_count_there_but_not_the_one_under_search():
 
 def test_a_right_rollout_that_passes_a_state_settles_it_at_no_cost():
     growing = Growing(reuse_rollouts=True, first_part=2)
-    tree = growing.feed([wrong("a", "b", "x", "8"), right("a", "b", "7")])
+    tree = growing.feed([wrong("a", "b", "x", "8"), right("a", "b", "7"), right("7"), right("7")])
     assert counts(tree.nodes[1]) == (1, 1)
     assert next_want(tree) == Want(1, Origin(0, 0, 3), 2), "steps 1 and 2 are right, step 3 alone is open"
 
 
 def test_an_error_is_taken_back_when_a_later_rollout_gets_through_its_state():
-    growing = Growing(reuse_rollouts=True, first_part=2, num_rollouts=2, confirm_zero=0)
-    tree = growing.feed([wrong("a", "x", "8"), right("7")], [wrong("p", "9"), wrong("q", "9")])
+    growing = Growing(reuse_rollouts=True)
+    tree = growing.feed(root_of("a", "x", "8"), [wrong("p", "9")] * 4)
     assert tree.errors == [(0, 0, 0)]
-    state = tree.nodes[1]
-    evidence.gain(tree, state, 1, 1, 1)
-    assert (tree.errors, len(state.candidates)) == ([], 2)
+    evidence.gain(tree, tree.nodes[1], 1, 1, 1)
+    assert tree.errors == []
+    assert len(tree.nodes[1].candidates) == 1
 
 
 @pytest.mark.parametrize(
@@ -162,6 +172,8 @@ def test_an_error_is_taken_back_when_a_later_rollout_gets_through_its_state():
     [
         ({"first_part": 17}, "--first-part 17: must be at most --num-rollouts 16"),
         ({"first_part": 4, "value_rollouts": 17}, "--value-rollouts 17: must be at most"),
+        ({"settle_right": 2}, "--settle-right 2: needs --first-part"),
+        ({"first_part": 4, "settle_right": 0}, "--settle-right 0: must be at least 1"),
         ({"value_rollouts": 4}, "--value-rollouts 4: needs --first-part"),
         ({"confirm_zero": -1}, "--confirm-zero -1: must be at least 0"),
         ({"reuse_rollouts": True, "prompt_template": "mmprm"}, "--reuse-rollouts: needs --prompt-template prefill"),
@@ -171,6 +183,13 @@ def test_an_error_is_taken_back_when_a_later_rollout_gets_through_its_state():
 def test_flags_that_cannot_be_are_usage_errors(flags: dict[str, object], message: str):
     with pytest.raises(UsageError, match=message):
         AnnotateConfig(seeds=("s",), model="m", store="d", **flags)
+
+
+def test_the_published_presets_use_none_of_these_flags_and_parts_uses_them():
+    for name in ("mmprm", "paper"):
+        later = {flag: PRESETS[name].get(flag, getattr(SearchRule(), flag)) for flag in LATER_RULES}
+        assert later == {flag: getattr(SearchRule(), flag) for flag in LATER_RULES}
+    assert AnnotateConfig(seeds=("s",), model="m", store="d", **PRESETS["parts"]).first_part == 4
 
 
 @st.composite
@@ -184,6 +203,7 @@ def rules(draw: st.DrawFn) -> SearchRule:
         c_puct=draw(st.sampled_from([0.0, 0.125, 1.0])),
         search_extreme_roots=draw(st.booleans()),
         first_part=first_part,
+        settle_right=draw(st.integers(1, num_rollouts)) if first_part else 1,
         value_rollouts=draw(st.integers(0, num_rollouts)) if first_part else 0,
         confirm_zero=draw(st.integers(0, 9)),
         reuse_rollouts=draw(st.booleans()),

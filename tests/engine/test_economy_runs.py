@@ -14,11 +14,10 @@ from engine.config import LATER_RULES, AnnotateConfig
 from engine.errors import ConfigurationError, Drained
 from engine.export import ExportConfig, export, stored_rule
 from engine.policy.base import Completion, Prompt
-from engine.status import StatusConfig, status
 from engine.store import FINGERPRINT_KEY, Fingerprint, Store, Write, pack
 from tests.fakes.policy import ScriptedPolicy
 
-FLAGS = {"first_part": 4, "value_rollouts": 8, "confirm_zero": 8, "reuse_rollouts": True}
+FLAGS = {"first_part": 4, "settle_right": 2, "value_rollouts": 8, "confirm_zero": 8, "reuse_rollouts": True}
 STOP_EVERY = 23
 """More than are open at once: nothing begins after a stop, so that no second signal comes before it is over."""
 
@@ -74,13 +73,6 @@ def test_rows_are_the_same_at_any_concurrency_and_over_stops_inside_an_estimate(
     one = exported(run(folder, "one", ScriptedPolicy(max_words=1), concurrency=1, **FLAGS))
     assert exported(run(folder, "many", ScriptedPolicy(max_words=1), concurrency=64, **FLAGS)) == one
     assert exported(run(folder, "stopped", StoppingPolicy(max_words=1), **FLAGS)) == one
-
-
-def test_status_counts_a_root_of_several_parts_once(folder: Path, capsys: pytest.CaptureFixture[str]):
-    store = run(folder, "parts", ScriptedPolicy(), first_part=1)
-    capsys.readouterr()
-    status(StatusConfig(stores=(str(store),), json=True))
-    assert sum(json.loads(capsys.readouterr().out)["root_mc"].values()) == 12
 
 
 async def forget_later_rules(store: Path) -> None:

@@ -9,11 +9,13 @@ import pytest
 
 from engine.errors import Drained
 from engine.policy.base import Prompt
+from engine.prompts import parse
 from engine.records import Problem
 from examples.economy import VARIANTS, Economy
 from examples.economy_figures import figures, linear_counts, table
 from examples.linear import Wrong, estimate
 from examples.pool import BLOCK, Pool, PooledPolicy
+from examples.slipping import SlippingPolicy
 from tests.fakes.judge import ScriptedJudge
 from tests.fakes.policy import ScriptedPolicy
 
@@ -62,6 +64,15 @@ def test_costs_and_labels_are_those_of_a_hand_count():
     assert found["rollouts_per_label"] == [2, 2, 2]
     assert found["label_f1"][0] == pytest.approx(2 / 3)
     assert "| linear | 6 | 1 | 2.00 | 2.00 | 0.667 (0.67-0.67) |" in table({"linear": {"sums-1": with_three}})
+
+
+async def test_the_scripted_solver_repeats_itself_and_is_right_unless_it_slips():
+    policy = SlippingPolicy()
+    completions = await policy.sample(Prompt(PROBLEM, STEPS[:1]), 200, seed=5)
+    assert completions == await policy.sample(Prompt(PROBLEM, STEPS[:1]), 200, seed=5)
+    answers = {solution.answer for one in completions if (solution := parse(one.text, "tags"))}
+    assert "11" in answers
+    assert answers <= {"9", "10", "11", "12", "13"}
 
 
 @pytest.mark.parametrize("name", VARIANTS)
