@@ -12,7 +12,7 @@ import msgspec
 
 from engine import history, journal
 from engine.collector import rare_collections
-from engine.config import LATER_RULES, AnnotateConfig, Sampling, SearchRule
+from engine.config import LATER_RULES, PART_RULE, AnnotateConfig, Sampling, SearchRule
 from engine.errors import Drained
 from engine.judge.base import Judge
 from engine.judge.flags import judge_settings
@@ -89,12 +89,14 @@ def fingerprint(config: AnnotateConfig, seeds: SeedSet) -> dict[str, str]:
         "judge": judge_settings(config),
         "seeds": seeds.fingerprint(),
     }
+    if not config.first_part:
+        del named[PART_RULE]
     return {name: str(value) for name, value in named.items()}
 
 
 def later_defaults() -> dict[str, str]:
-    """What a store that does not name a later rule was made under."""
-    return {name: str(getattr(SearchRule(), name)) for name in LATER_RULES}
+    """What a store that does not name a later rule was made under; PART_RULE belongs to stores with parts alone."""
+    return {name: str(getattr(SearchRule(), name)) for name in LATER_RULES if name != PART_RULE}
 
 
 async def grow_all(

@@ -33,6 +33,8 @@ class SearchRule(msgspec.Struct, frozen=True, kw_only=True):
 
 LATER_RULES = ("first_part", "settle_right", "value_rollouts", "confirm_zero", "reuse_rollouts")
 """Rules that stores of the first versions do not name; they stand for the defaults there."""
+PART_RULE = "settle_right"
+"""Named by stores with first_part alone; one with first_part that does not name it had its roots in parts, too."""
 
 
 class Sampling(msgspec.Struct, frozen=True, kw_only=True):

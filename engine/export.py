@@ -16,7 +16,7 @@ import tyro
 
 from engine import journal
 from engine.certainty import step_counts
-from engine.config import LATER_RULES, SearchRule
+from engine.config import LATER_RULES, PART_RULE, SearchRule
 from engine.consensus import Contradiction, LabelSource, relabelled
 from engine.data_card import data_card
 from engine.errors import BadInput, ConfigurationError, StoreFailed, UsageError
@@ -236,6 +236,8 @@ def tree_of(store: Store, estimates: Sequence[Estimate]) -> Tree:
 def stored_rule(store: Store) -> SearchRule:
     """The search rule that a store was made under."""
     fingerprint = store.fingerprint()
+    if fingerprint.get("first_part", "0") != "0" and PART_RULE not in fingerprint:
+        raise ConfigurationError("the store was made when --first-part also split roots: its trees cannot be read now")
     names = [name for name in SearchRule.__struct_fields__ if name in fingerprint or name not in LATER_RULES]
     try:
         values = {name: msgspec.json.decode(fingerprint[name].lower()) for name in names}

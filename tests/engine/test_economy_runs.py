@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from engine.annotate import annotate, later_defaults
-from engine.config import LATER_RULES, AnnotateConfig
+from engine.config import LATER_RULES, PART_RULE, AnnotateConfig
 from engine.errors import ConfigurationError, Drained
 from engine.export import ExportConfig, export, stored_rule
 from engine.policy.base import Completion, Prompt
@@ -75,17 +75,17 @@ def test_rows_are_the_same_at_any_concurrency_and_over_stops_inside_an_estimate(
     assert exported(run(folder, "stopped", StoppingPolicy(max_words=1), **FLAGS)) == one
 
 
-async def forget_later_rules(store: Path) -> None:
+async def forget(store: Path, rules: tuple[str, ...]) -> None:
     """Make a store name what those of the first versions name."""
     with Store.open(store) as opened:
-        named = {name: value for name, value in opened.fingerprint().items() if name not in LATER_RULES}
+        named = {name: value for name, value in opened.fingerprint().items() if name not in rules}
         await opened.commit([Write("meta", FINGERPRINT_KEY, pack(Fingerprint(named)))])
 
 
 def test_a_store_made_before_these_flags_stands_for_their_defaults(folder: Path):
     store = run(folder, "old", ScriptedPolicy())
     before = exported(store)
-    asyncio.run(forget_later_rules(store))
+    asyncio.run(forget(store, LATER_RULES))
     with Store.open_reader(store) as opened:
         assert stored_rule(opened).first_part == 0
     run(folder, "old", ScriptedPolicy())
@@ -99,3 +99,12 @@ def test_a_store_is_refused_under_other_flags_each_named(folder: Path):
     with pytest.raises(ConfigurationError) as refused:
         run(folder, store.name, ScriptedPolicy())
     assert all(name in str(refused.value) for name in later_defaults())
+
+
+def test_a_store_whose_roots_came_in_parts_is_refused_by_name(folder: Path):
+    store = run(folder, "roots", ScriptedPolicy(), first_part=4)
+    asyncio.run(forget(store, (PART_RULE,)))
+    with pytest.raises(ConfigurationError, match="made without settle_right, this command has 1"):
+        run(folder, "roots", ScriptedPolicy(), first_part=4)
+    with pytest.raises(ConfigurationError, match="also split roots"):
+        exported(store)
