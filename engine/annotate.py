@@ -3,27 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import msgspec
 
-from engine import history, journal
+from engine import history, journal, log
 from engine.collector import rare_collections
 from engine.config import LATER_RULES, PART_RULE, AnnotateConfig, Sampling, SearchRule
+from engine.display import shown
 from engine.errors import Drained
 from engine.judge.base import Judge
 from engine.judge.flags import judge_settings
 from engine.lifecycle import drain_on_signal, in_thread, unless_draining
+from engine.meter import Meter
 from engine.opening import read_seeds, start_enduring, start_policy
 from engine.orphans import end_orphans
 from engine.policy.base import Policy
 from engine.policy.checkpoint import model_digest
 from engine.problems import SeedSet
-from engine.progress import Progress, shown
-from engine.records import Problem
+from engine.progress import Progress
+from engine.records import Problem, ProblemState
+from engine.reporting import reported
 from engine.scheduler import run_all
 from engine.search import Search
 from engine.status import REJECTED_KEY
@@ -49,10 +51,11 @@ def annotate(config: AnnotateConfig, policy_of: StartPolicy = start_policy, judg
 async def _annotate(config: AnnotateConfig, policy_of: StartPolicy, judge_of: StartJudge) -> None:
     draining = asyncio.Event()
     with drain_on_signal(draining):
-        seeds = await unless_draining(draining, in_thread(lambda: read_seeds(config)))
-        parts = _parts(config, seeds, draining, policy_of, judge_of)
-        async with parts as (store, policy, judge), watched(config.stall_seconds):
-            await grow_all(config, seeds, store, policy, judge, draining)
+        async with reported(config, draining) as meter:
+            seeds = await unless_draining(draining, in_thread(lambda: read_seeds(config)))
+            parts = _parts(config, seeds, draining, policy_of, judge_of)
+            async with parts as (store, policy, judge), watched(config.stall_seconds):
+                await grow_all(config, seeds, store, policy, judge, meter)
 
 
 @asynccontextmanager
@@ -105,12 +108,19 @@ async def grow_all(
     store: Store,
     policy: Policy,
     judge: Judge,
-    draining: asyncio.Event,
+    meter: Meter,
 ) -> None:
     """Grow every tree that the store does not hold finished; Drained where a signal came first."""
     await store.commit([Write("meta", REJECTED_KEY, msgspec.msgpack.encode(seeds.rejected))])
-    waiting = [problem for problem in seeds.problems if _is_open(store, problem)]
-    progress = Progress(len(seeds.problems), len(seeds.problems) - len(waiting))
+    states = {problem.id: _state(store, problem) for problem in seeds.problems}
+    waiting = [problem for problem in seeds.problems if states[problem.id] == "open"]
+    progress = Progress(
+        len(seeds.problems),
+        len(seeds.problems) - len(waiting),
+        num_quarantined_before=list(states.values()).count("quarantined"),
+        num_rejected=len(seeds.rejected),
+    )
+    draining = meter.draining
     search = Search(
         policy=policy,
         judge=judge,
@@ -124,30 +134,33 @@ async def grow_all(
     )
 
     async def grow(problem: Problem) -> None:
-        await search.grow(problem, seeds.image_digests.get(problem.id, ()))
+        with progress.opened():
+            await search.grow(problem, seeds.image_digests.get(problem.id, ()))
 
-    async with shown(progress.line), history.kept(store, progress):
-        with rare_collections():
+    meter.run(progress, policy, judge)
+    async with history.kept(store, progress, meter=meter), shown(meter):
+        with rare_collections(), meter.until_end():
             await run_all(waiting, grow, config.concurrency, draining, config.drain_seconds)
     if progress.num_ended < len(seeds.problems):
-        raise Drained(f"stopped on a signal with everything saved ({progress.line()}); run the same command again")
-    _report(store, seeds, progress)
+        raise Drained(f"stopped on a signal with everything saved ({meter.line()}); run the same command again")
+    _report(store, seeds)
 
 
-def _is_open(store: Store, problem: Problem) -> bool:
+def _state(store: Store, problem: Problem) -> ProblemState:
     """A damaged record is as none: it follows from the problem and its estimates, and is written anew from them."""
     try:
         record = journal.problem_record(store, problem.id)
     except StoreDamaged as error:
-        print(f"{error}; it is made again from its estimates", file=sys.stderr)
-        return True
-    return record is None or record.state == "open"
+        log.tell("damaged", f"{error}; it is made again from its estimates", id=problem.id)
+        return "open"
+    return "open" if record is None else record.state
 
 
-def _report(store: Store, seeds: SeedSet, progress: Progress) -> None:
+def _report(store: Store, seeds: SeedSet) -> None:
     quarantined = [record for record in journal.problem_records(store) if record.state == "quarantined"]
     for record in quarantined[:10]:
-        print(f"quarantined {record.problem.id}: {record.reason}", file=sys.stderr)
+        message = f"quarantined {record.problem.id}: {record.reason}"
+        log.tell("quarantined", message, id=record.problem.id, reason=record.reason)
     print(
         f"done: {len(seeds.problems) - len(quarantined)} problems, {len(quarantined)} quarantined, "
         f"{len(seeds.rejected)} seed rows rejected"

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 import msgspec
 
-from engine import lifecycle
+from engine import lifecycle, log
 from engine.errors import ConfigurationError, OmegaprmError, UsageError
 
 Config = TypeVar("Config", bound=msgspec.Struct)
@@ -100,8 +99,9 @@ def _defaults(config_type: type[msgspec.Struct]) -> list[tuple[str, Any]]:
 
 def fail(error: Exception) -> NoReturn:
     """Print an error for a person, without a traceback, and end the process with its exit code."""
-    print(f"error: {error}", file=sys.stderr, flush=True)
-    lifecycle.leave(getattr(error, "exit_code", UsageError.exit_code))
+    exit_code = getattr(error, "exit_code", UsageError.exit_code)
+    log.tell("error", f"error: {error}", exit_code=exit_code)
+    lifecycle.leave(exit_code)
 
 
 def run(body: Callable[[Config], None], config: Config) -> NoReturn:

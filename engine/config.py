@@ -7,8 +7,8 @@ from typing import Any, Literal
 import msgspec
 
 from engine.errors import UsageError
-from engine.judge.flags import JudgeFlags
 from engine.prompts import StepFormat, Template
+from engine.reporting_flags import ReportingFlags
 
 BeamScore = Literal["min", "last", "product", "average"]
 
@@ -61,7 +61,7 @@ class EngineOptions(msgspec.Struct, frozen=True, kw_only=True):
     trust_remote_code: bool = False
 
 
-class PolicyFlags(JudgeFlags, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class PolicyFlags(ReportingFlags, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The flags of every command that samples from the policy and judges what it wrote."""
 
     seeds: tuple[str, ...]

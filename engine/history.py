@@ -13,10 +13,14 @@ from contextlib import asynccontextmanager
 
 import msgspec
 
+from engine.meter import Meter
 from engine.progress import Progress
+from engine.snapshot import Snapshot
 from engine.store import Store, Write, pack, unpack
 
 PREFIX = b"history/"
+SNAPSHOT_KEY = b"snapshot"
+"""Under it lie all numbers of the run, as they were at its last sample."""
 SAMPLE_SECONDS = 10.0
 """Between two samples: 50 bytes each."""
 
@@ -33,12 +37,20 @@ class Sample(msgspec.Struct, frozen=True, array_like=True):
 
 
 @asynccontextmanager
-async def kept(store: Store, progress: Progress, seconds: float = SAMPLE_SECONDS) -> AsyncIterator[None]:
-    """Write a sample now, after every so many seconds while the body runs, and where it ends well."""
+async def kept(
+    store: Store, progress: Progress, seconds: float = SAMPLE_SECONDS, meter: Meter | None = None
+) -> AsyncIterator[None]:
+    """Write a sample now, after every so many seconds while the body runs, and where it ends well.
+
+    With a meter its snapshot is written too, over the one before.
+    """
     started = time.time()
 
     async def sample() -> None:
-        await store.commit([_write(_sample(progress, started))])
+        writes = [_write(_sample(progress, started))]
+        if meter is not None:
+            writes.append(Write("meta", SNAPSHOT_KEY, pack(meter.snapshot())))
+        await store.commit(writes)
 
     await sample()
     task = asyncio.create_task(_repeat(sample, seconds))
@@ -62,6 +74,12 @@ def _sample(progress: Progress, started: float) -> Sample:
 
 def _write(sample: Sample) -> Write:
     return Write("meta", PREFIX + int(sample.at * 1e6).to_bytes(8, "big"), pack(sample))
+
+
+def last_snapshot(store: Store) -> Snapshot | None:
+    """The numbers of the run that writes the store, or of the last one that did; None where there was none."""
+    value = store.get("meta", SNAPSHOT_KEY)
+    return None if value is None else unpack(value, Snapshot)
 
 
 def history(store: Store) -> Iterator[Sample]:

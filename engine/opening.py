@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TypeVar
 
+import msgspec
+
+from engine import log
 from engine.config import EngineOptions, PolicyFlags, Sampling, parse_shard
 from engine.policy.base import Policy, StepPolicy
 from engine.policy.enduring import Deadline, Restarting
@@ -20,7 +22,8 @@ def read_seeds(config: PolicyFlags) -> SeedSet:
     root = Path(config.image_root) if config.image_root is not None else None
     seeds = read_problems([Path(path) for path in config.seeds], root, parse_shard(config.shard))
     for rejected in seeds.rejected:
-        print(f"rejected {rejected.file}:{rejected.line}: {rejected.field}: {rejected.reason}", file=sys.stderr)
+        message = f"rejected {rejected.file}:{rejected.line}: {rejected.field}: {rejected.reason}"
+        log.tell("rejected", message, **msgspec.structs.asdict(rejected))
     seeds.require_usable()
     return seeds
 
@@ -28,7 +31,7 @@ def read_seeds(config: PolicyFlags) -> SeedSet:
 async def start_policy(config: PolicyFlags) -> StepPolicy:
     from engine.policy.vllm_policy import VllmPolicy
 
-    print(f"loading the policy from {config.model}", file=sys.stderr, flush=True)
+    log.tell("loading", f"loading the policy from {config.model}")
     return await VllmPolicy.start(
         config.model,
         config.part(EngineOptions),

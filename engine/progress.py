@@ -1,41 +1,64 @@
-"""Progress of a long run: a live line on a terminal, plain lines with an ETA everywhere else."""
+"""Counts of a run as it goes, its pace over the last minute, and the time left."""
 
 from __future__ import annotations
 
-import asyncio
-import sys
+import contextlib
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
-from engine.records import Estimate, ProblemRecord
+from engine.records import Estimate, Outcome, ProblemRecord
+from engine.snapshot import clock_text as clock_text
 
-PLAIN_SECONDS = 5.0
-TERMINAL_SECONDS = 0.5
+PACE_SECONDS = 60.0
+"""Rates are taken over this much time."""
+MARK_SECONDS = 1.0
+"""Between two marks that rates are taken from."""
 
 
 @dataclass
 class Progress:
-    """Counts of this run; problems ended by earlier runs are in num_ended_before."""
+    """Counts of this run; problems ended by earlier runs are in num_ended_before, quarantined ones among them."""
 
     num_problems: int
     num_ended_before: int = 0
     clock: Callable[[], float] = time.monotonic
+    num_quarantined_before: int = 0
+    num_rejected: int = 0
     num_done: int = 0
     num_quarantined: int = 0
+    num_open: int = 0
     num_estimates: int = 0
     num_rollouts: int = 0
     num_tokens: int = 0
+    outcomes: Counter[Outcome] = field(default_factory=Counter)
     started: float = field(init=False)
+    _marks: deque[tuple[float, int, int]] = field(init=False)
 
     def __post_init__(self) -> None:
         self.started = self.clock()
+        self._marks = deque([(self.started, 0, 0)])
 
     def on_estimate(self, estimate: Estimate) -> None:
         self.num_estimates += 1
-        self.num_rollouts += len(estimate.rollouts)
-        self.num_tokens += sum(rollout.num_tokens for rollout in estimate.rollouts)
+        self.on_rollouts((rollout.outcome, rollout.num_tokens) for rollout in estimate.rollouts)
+
+    def on_rollouts(self, rollouts: Iterable[tuple[Outcome, int]]) -> None:
+        """Count rollouts by outcome and tokens."""
+        for outcome, num_tokens in rollouts:
+            self.outcomes[outcome] += 1
+            self.num_rollouts += 1
+            self.num_tokens += num_tokens
+
+    @contextlib.contextmanager
+    def opened(self) -> Iterator[None]:
+        """Count one more problem as open while the body runs."""
+        self.num_open += 1
+        try:
+            yield
+        finally:
+            self.num_open -= 1
 
     def on_end(self, record: ProblemRecord) -> None:
         if record.state == "quarantined":
@@ -57,45 +80,13 @@ class Progress:
         ended = self.num_done + self.num_quarantined
         return (self.num_problems - self.num_ended) * self.seconds / ended if ended else None
 
-    def line(self) -> str:
-        """The state of the run in one line."""
-        eta = self.eta_seconds
-        parts = [
-            f"problems {self.num_ended}/{self.num_problems}",
-            f"rollouts {self.num_rollouts} ({self.num_rollouts / self.seconds:.0f}/s)",
-            f"tokens {self.num_tokens / self.seconds:.0f}/s",
-            f"elapsed {clock_text(self.seconds)}",
-            f"ETA {clock_text(eta) if eta is not None else '?'}",
-        ]
-        if self.num_quarantined:
-            parts.insert(1, f"quarantined {self.num_quarantined}")
-        return ", ".join(parts)
-
-
-def clock_text(seconds: float) -> str:
-    """Seconds as h:mm:ss, or m:ss below an hour."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
-
-
-@asynccontextmanager
-async def shown(line: Callable[[], str]) -> AsyncIterator[None]:
-    """Show a line on stderr while the body runs, and its last state at the end."""
-    terminal = sys.stderr.isatty()
-    task = asyncio.create_task(_keep_showing(line, terminal))
-    try:
-        yield
-    finally:
-        task.cancel()
-        print(("\r\x1b[K" if terminal else "") + line(), file=sys.stderr, flush=True)
-
-
-async def _keep_showing(line: Callable[[], str], terminal: bool) -> None:
-    while True:
-        await asyncio.sleep(TERMINAL_SECONDS if terminal else PLAIN_SECONDS)
-        if terminal:
-            sys.stderr.write("\r\x1b[K" + line())
-            sys.stderr.flush()
-        else:
-            print(line(), file=sys.stderr, flush=True)
+    def rates(self) -> tuple[float, float]:
+        """Rollouts and tokens a second over the last minute, as far as it has been looked at."""
+        now = self.clock()
+        while len(self._marks) > 1 and self._marks[1][0] <= now - PACE_SECONDS:
+            self._marks.popleft()
+        then, rollouts, tokens = self._marks[0]
+        seconds = max(now - then, 1e-9)
+        if now - self._marks[-1][0] >= MARK_SECONDS:
+            self._marks.append((now, self.num_rollouts, self.num_tokens))
+        return (self.num_rollouts - rollouts) / seconds, (self.num_tokens - tokens) / seconds

@@ -4,27 +4,29 @@ from __future__ import annotations
 
 import asyncio
 import re
-import sys
-from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
 
+from engine import log
 from engine.beam import BeamPolicy, BeamRule, Guide
 from engine.config import RolloutConfig, Sampling
+from engine.display import shown
 from engine.errors import ConfigurationError, Drained, EngineDied
 from engine.judge.base import Judge
 from engine.judge.flags import judge_settings
 from engine.lifecycle import drain_on_signal, in_thread, unless_draining
+from engine.meter import Meter
 from engine.opening import read_seeds, start_enduring, start_policy
 from engine.partial import Partial, Settings, require_same, write_whole
 from engine.policy.base import Completion, Policy, ProblemFailed, Prompt
 from engine.problems import SeedSet
-from engine.progress import Progress, shown
+from engine.progress import Progress
 from engine.prompts import Solution, StepFormat, parse
 from engine.records import Candidates, Outcome, Problem, ProblemRecord, ProblemState
+from engine.reporting import reported
 from engine.scheduler import run_all
 from engine.seeds import derive_seed
 
@@ -66,18 +68,29 @@ async def run(config: RolloutConfig, policy_of: StartPolicy, judge_of: StartJudg
     """Everything of the command but the choice of policy and judge, which tests replace."""
     draining = asyncio.Event()
     with drain_on_signal(draining):
-        seeds = await unless_draining(draining, in_thread(lambda: read_seeds(config)))
-        settings = await unless_draining(draining, in_thread(lambda: _settings(config, seeds)))
-        if _is_finished(config, settings):
-            return
-        done = Partial.open(Path(f"{config.out}.partial"), settings, Candidates)
-        try:
-            await _sample_all(config, seeds, done, policy_of, judge_of, draining)
-            write_whole(Path(config.out), _in_order(seeds, done.rows))
-            write_whole(_notes(config), msgspec.json.format(msgspec.json.encode(settings)))
-            done.remove()
-        finally:
-            done.close()
+        async with reported(config, draining) as meter:
+            seeds = await unless_draining(draining, in_thread(lambda: read_seeds(config)))
+            settings = await unless_draining(draining, in_thread(lambda: _settings(config, seeds)))
+            if not _is_finished(config, settings):
+                await _write_candidates(config, seeds, settings, policy_of, judge_of, meter)
+
+
+async def _write_candidates(
+    config: RolloutConfig,
+    seeds: SeedSet,
+    settings: Settings,
+    policy_of: StartPolicy,
+    judge_of: StartJudge,
+    meter: Meter,
+) -> None:
+    done = Partial.open(Path(f"{config.out}.partial"), settings, Candidates)
+    try:
+        await _sample_all(config, seeds, done, policy_of, judge_of, meter)
+        write_whole(Path(config.out), _in_order(seeds, done.rows))
+        write_whole(_notes(config), msgspec.json.format(msgspec.json.encode(settings)))
+        done.remove()
+    finally:
+        done.close()
 
 
 async def start_judge(config: RolloutConfig) -> Judge:
@@ -119,7 +132,7 @@ def _is_finished(config: RolloutConfig, settings: Settings) -> bool:
     if not notes.exists():
         raise ConfigurationError(f"--out {out}: this file is there already; move it away or name another")
     require_same(out, msgspec.json.decode(notes.read_bytes(), type=Settings), settings)
-    print(f"nothing to do: {out} is complete", file=sys.stderr)
+    log.tell("complete", f"nothing to do: {out} is complete")
     return True
 
 
@@ -133,15 +146,15 @@ class _Sampler:
     done: Partial[Candidates]
     digests: dict[str, tuple[str, ...]]
     progress: Progress
-    outcomes: Counter[Outcome] = field(default_factory=Counter)
     failures: dict[str, str] = field(default_factory=dict)
 
     async def work(self, problem: Problem) -> None:
         """Sample and judge one problem and keep it on disk; a failure of this one alone is noted."""
-        try:
-            await self.done.append(await self._candidates(problem))
-        except ProblemFailed as failure:
-            self.failures[problem.id] = str(failure)
+        with self.progress.opened():
+            try:
+                await self.done.append(await self._candidates(problem))
+            except ProblemFailed as failure:
+                self.failures[problem.id] = str(failure)
         state: ProblemState = "quarantined" if problem.id in self.failures else "done"
         self.progress.on_end(ProblemRecord(problem=problem, state=state))
 
@@ -150,9 +163,8 @@ class _Sampler:
         seed = derive_seed(self.config.run_seed, problem.id, 0)
         completions = await self.policy.sample(prompt, self.config.num_candidates, seed)
         judged = await asyncio.gather(*(self._judged(problem, completion) for completion in completions))
-        self.progress.num_rollouts += len(completions)
-        self.progress.num_tokens += sum(completion.num_tokens for completion in completions)
-        self.outcomes.update(outcome for _, outcome in judged)
+        outcomes = (outcome for _, outcome in judged)
+        self.progress.on_rollouts(zip(outcomes, (one.num_tokens for one in completions), strict=True))
         return Candidates(
             id=problem.id,
             question=problem.question,
@@ -185,21 +197,24 @@ async def _sample_all(
     done: Partial[Candidates],
     policy_of: StartPolicy,
     judge_of: StartJudge,
-    draining: asyncio.Event,
+    meter: Meter,
 ) -> None:
     """Sample every problem that is not done yet; Drained where a signal came first."""
     finished = {row.id for row in done.rows}
     waiting = [problem for problem in seeds.problems if problem.id not in finished]
     if not waiting:
         return
+    draining = meter.draining
     policy = await unless_draining(draining, start_enduring(config, policy_of))
     try:
         judge = await judge_of(config)
         try:
-            progress = Progress(len(seeds.problems), len(finished))
+            progress = Progress(len(seeds.problems), len(finished), num_rejected=len(seeds.rejected))
             sampler = _Sampler(config, policy, judge, done, seeds.image_digests, progress)
-            async with shown(progress.line):
-                await _work_on(waiting, sampler, draining)
+            meter.run(progress, policy, judge)
+            async with shown(meter):
+                with meter.until_end():
+                    await _work_on(waiting, sampler, draining)
         finally:
             await judge.close()
     finally:
@@ -221,12 +236,12 @@ async def _work_on(waiting: list[Problem], sampler: _Sampler, draining: asyncio.
 
 def _report(sampler: _Sampler, seeds: SeedSet) -> None:
     for problem_id, reason in list(sampler.failures.items())[:SHOWN_FAILURES]:
-        print(f"failed {problem_id}: {reason}", file=sys.stderr)
-    outcomes = ", ".join(f"{count} {outcome}" for outcome, count in sampler.outcomes.most_common())
-    print(
+        log.tell("failed", f"failed {problem_id}: {reason}", id=problem_id, reason=reason)
+    outcomes = ", ".join(f"{count} {outcome}" for outcome, count in sampler.progress.outcomes.most_common())
+    log.tell(
+        "done",
         f"{len(sampler.done.rows)} problems ({len(sampler.failures)} failed, {len(seeds.rejected)} seed rows "
         f"rejected); of this run's candidates: {outcomes}; {sampler.progress.num_tokens} tokens drawn",
-        file=sys.stderr,
     )
 
 

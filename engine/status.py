@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -12,14 +13,20 @@ import msgspec
 from tyro.conf import Positional
 
 from engine.errors import StoreFailed, UsageError
+from engine.history import SNAPSHOT_KEY, last_snapshot
 from engine.problems import REJECTED_KEY as REJECTED_KEY
 from engine.problems import Rejected
 from engine.records import Counts, Estimate, ProblemRecord, Verdict
+from engine.snapshot import Snapshot, clock_text
+from engine.snapshot import line as run_line
 from engine.store import FINGERPRINT_KEY, Store, StoreDamaged, estimate_key, problem_key, unpack
 
 NUM_BINS = 10
 """Bins of the histogram between MC = 0 and MC = 1, which are counted apart."""
 BAR_CHARACTERS = 30
+WATCH_SECONDS = 2.0
+WATCH_REST = 4.0
+"""Between two looks of --watch: so long, or so many times what a look takes."""
 
 
 class StatusConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -29,6 +36,8 @@ class StatusConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """Folders of the stores."""
     json: bool = False
     """Print one JSON object."""
+    watch: bool = False
+    """Show them again every few seconds, until the run is done or Ctrl-C."""
     verify: bool = False
     """Check every record and page and name those that are damaged; exit code 74 where there are any."""
 
@@ -71,10 +80,32 @@ class Summary(msgspec.Struct, kw_only=True):
     settings: list[dict[str, str]]
     damaged: list[Damage]
     pages: str = "not checked"
+    runs: list[Snapshot] = []
 
 
 def status(config: StatusConfig) -> None:
     """Print what the stores hold; StoreFailed at the end where --verify found damage."""
+    try:
+        while not _shown_once(config) and config.watch:
+            pass
+    except KeyboardInterrupt:
+        if not config.watch:
+            raise
+
+
+def _shown_once(config: StatusConfig) -> bool:
+    """Print once, and with --watch wait a while; whether every run is done."""
+    started = time.monotonic()
+    summary = _print(config)
+    if config.verify and summary.damaged:
+        raise StoreFailed(f"{', '.join(config.stores)}: {len(summary.damaged)} damaged records or pages")
+    done = len(summary.runs) == len(config.stores) and all(run.state == "done" for run in summary.runs)
+    if config.watch and not done:
+        time.sleep(max(WATCH_SECONDS, WATCH_REST * (time.monotonic() - started)))
+    return done
+
+
+def _print(config: StatusConfig) -> Summary:
     with ExitStack() as opened:
         stores = [opened.enter_context(Store.open_reader(Path(path))) for path in config.stores]
         summary = summarise(config.stores, stores)
@@ -84,9 +115,10 @@ def status(config: StatusConfig) -> None:
     if config.json:
         sys.stdout.write(msgspec.json.encode(summary).decode() + "\n")
     else:
-        sys.stdout.write("\n".join(_plain(line) for line in _lines(summary, config.verify)) + "\n")
-    if config.verify and summary.damaged:
-        raise StoreFailed(f"{', '.join(config.stores)}: {len(summary.damaged)} damaged records or pages")
+        clear = "\x1b[H\x1b[2J" if config.watch and sys.stdout.isatty() else ""
+        sys.stdout.write(clear + "\n".join(_plain(line) for line in _lines(summary, config.verify)) + "\n")
+    sys.stdout.flush()
+    return summary
 
 
 def summarise(names: Sequence[str], stores: Sequence[Store]) -> Summary:
@@ -106,6 +138,7 @@ def summarise(names: Sequence[str], stores: Sequence[Store]) -> Summary:
         _add_problems(summary, name, store)
         _add_estimates(summary, name, store)
         summary.num_cached_verdicts += store.count("verdicts")
+        _add_run(summary, name, store)
     return summary
 
 
@@ -120,6 +153,15 @@ def _add_meta(summary: Summary, name: str, store: Store) -> None:
         summary.damaged.append(Damage(name, "meta", REJECTED_KEY.hex(), f"cannot be decoded: {error}"))
     else:
         summary.rejected = list(dict.fromkeys([*summary.rejected, *rejected]))
+
+
+def _add_run(summary: Summary, name: str, store: Store) -> None:
+    try:
+        run = last_snapshot(store)
+    except StoreDamaged as error:
+        summary.damaged.append(Damage(name, "meta", SNAPSHOT_KEY.hex(), str(error)))
+    else:
+        summary.runs += [] if run is None else [run]
 
 
 def _add_problems(summary: Summary, name: str, store: Store) -> None:
@@ -215,6 +257,8 @@ def _lines(summary: Summary, verify: bool) -> Iterator[str]:
     yield f"rollouts    {summary.num_rollouts}: {outcomes}"
     yield f"tokens      {summary.num_tokens}"
     yield f"verdicts    {summary.num_cached_verdicts} cached"
+    for run in summary.runs:
+        yield f"run         {run.state}, as of {clock_text(max(time.time() - run.at, 0))} ago: {run_line(run)}"
     yield from _histogram(summary.root_mc)
     for problem in summary.quarantined:
         yield f"quarantined {problem.id}: {problem.reason}"

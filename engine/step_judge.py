@@ -10,10 +10,10 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
+from engine.display import shown_line
 from engine.errors import Drained
 from engine.judge.flags import KEY_VARIABLE, EndpointFlags, check_url
 from engine.lifecycle import drain_on_signal
-from engine.progress import shown
 from engine.scheduler import run_all
 from engine.store import Store
 
@@ -71,7 +71,7 @@ async def run_judge_steps(config: JudgeStepsConfig, **options: Any) -> None:
             rule = StepRule(endpoint, config.judge_max_asks, config.judge_max_tokens)
             run = Asking(store, rule, config.judge_model, steps_of(config.steps, store))
             try:
-                async with shown(run.line):
+                async with shown_line(run.line):
                     await run_all(run.questions(), run.ask, config.judge_concurrency, draining, config.drain_seconds)
             finally:
                 await run.keep_cost(endpoint.spent)

@@ -9,6 +9,8 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from engine import log
+
 BEATS = 4
 """Times that the loop is looked after within the time that counts as a stall."""
 
@@ -39,9 +41,8 @@ async def _beat(stall_seconds: float) -> None:
         await asyncio.sleep(stall_seconds / BEATS)
         stood_still = time.monotonic() - before
         if stood_still >= stall_seconds:
-            print(
+            log.tell(
+                "stalled",
                 f"watchdog: the event loop stood still for {stood_still:.1f} s, in the stack above that says "
                 '"most recent call first"',
-                file=sys.stderr,
-                flush=True,
             )

@@ -18,11 +18,13 @@ from PIL import Image
 
 from engine import commands, errors, problems, records
 from engine.config import PRESETS
+from engine.metrics import FIGURES
 from evaluator import candidates
 from trainer import rows
 
 ROOT = Path(__file__).resolve().parents[1]
 README, CONTRIBUTING, FORMATS = ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "docs" / "formats.md"
+DAEMON = ROOT / "docs" / "daemon.md"
 DOCUMENTS = (
     README,
     CONTRIBUTING,
@@ -35,6 +37,7 @@ DOCUMENTS = (
     ROOT / "docs" / "performance.md",
     ROOT / "docs" / "training.md",
     ROOT / "docs" / "step-judge.md",
+    DAEMON,
 )
 PACKAGES = ("engine", "trainer", "evaluator")
 PRESETS_OF = {"annotate": PRESETS, "bench": PRESETS}
@@ -147,6 +150,11 @@ def test_documented_exit_codes_are_those_of_the_errors(document: Path) -> None:
     of_errors = {error.exit_code for error in errors.OmegaprmError.__subclasses__()}
     listed = [int(cells[0]) for cells in table(document, "| code |")]
     assert listed == sorted({0, *of_errors})
+
+
+def test_the_table_of_metrics_is_that_of_the_code() -> None:
+    listed = [[cells[0].strip("`"), cells[1], cells[2].strip("`")] for cells in table(DAEMON, "| metric | kind |")]
+    assert listed == [[figure.name, figure.kind, figure.label] for figure in FIGURES]
 
 
 def test_documented_errors_have_the_exit_codes_given() -> None:

@@ -18,6 +18,7 @@ from engine.judge.flags import RULES_VERSION
 from engine.judge.llm import LlmRule
 from engine.judge.math_rule import MathVerify
 from engine.judge.verbal import OTHER_WORD
+from engine.load import JudgeLoad
 from engine.records import Problem, Verdict
 
 MAX_VERDICTS_IN_MEMORY = 100_000
@@ -80,6 +81,18 @@ class Cascade:
             verdict = await self._compared(problem, answer, verdict)
         self.counts[verdict.outcome, verdict.rule] += 1
         return verdict
+
+    def judge_load(self) -> JudgeLoad:
+        """Comparisons under way, and what the model's endpoint was asked."""
+        spent = None if self._llm is None else getattr(self._llm.chatting, "spent", None)
+        if spent is None:
+            return JudgeLoad(queue=len(self._asking))
+        return JudgeLoad(
+            queue=len(self._asking),
+            num_requests=spent.num_requests,
+            num_failures=spent.num_failures,
+            num_tokens=spent.num_prompt_tokens + spent.num_completion_tokens,
+        )
 
     def _may_ask(self, verdict: Verdict) -> bool:
         if self._llm is None or verdict.rule in NEVER_ASKED:

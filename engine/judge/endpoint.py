@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import math
 import random
-import sys
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -19,6 +18,7 @@ from typing import Any, NoReturn
 import aiohttp
 import msgspec
 
+from engine import log
 from engine.errors import ConfigurationError, JudgeUnreachable
 from engine.judge.circuit import Circuit, Pace, retry_after_seconds
 
@@ -205,7 +205,7 @@ class Endpoint:
             self._circuit.on_failure(now, random.random())
         if self._circuit.is_open and not was_open and now >= self._silent_until:
             self._silent_until = now + _SILENT_SECONDS
-            print(f"the judge at {self._url} fails ({failure}); what needs it waits", file=sys.stderr, flush=True)
+            log.tell("endpoint", f"the judge at {self._url} fails ({failure}); what needs it waits")
 
     def _check_patience(self, since: float, failure: Exception) -> None:
         if self._circuit.waited(since, self._clock()) >= self._patience_seconds:

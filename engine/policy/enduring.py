@@ -7,10 +7,11 @@ sending would have given, and an estimate is committed once: nothing is lost and
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections.abc import Awaitable, Callable
 
+from engine import log
 from engine.errors import EngineDied
+from engine.load import PolicyLoad, policy_load
 from engine.policy.base import Completion, Policy, ProblemFailed, Prompt
 
 MAX_SENDS = 3
@@ -43,6 +44,9 @@ class Deadline:
                 self._num_silences = 0
                 return completions
         raise ProblemFailed(f"the policy did not answer within {self._seconds:g} s, asked {MAX_SENDS} times")
+
+    def policy_load(self) -> PolicyLoad:
+        return policy_load(self._policy)
 
     def _count_silence(self) -> None:
         self._num_silences += 1
@@ -79,6 +83,9 @@ class Restarting:
             except EngineDied as death:
                 await self._replace(policy, death)
 
+    def policy_load(self) -> PolicyLoad:
+        return policy_load(self._policy)
+
     async def _replace(self, dead: Policy, death: EngineDied) -> None:
         """The first to find an engine dead starts the next one; the others wait for it."""
         async with self._replacing:
@@ -87,7 +94,7 @@ class Restarting:
             if not self._num_left:
                 raise death
             self._num_left -= 1
-            print(f"{death}; starting it again ({self._num_left} restarts left)", file=sys.stderr, flush=True)
+            log.tell("restart", f"{death}; starting it again ({self._num_left} restarts left)")
             await dead.close()
             self._policy = await self._start()
 

@@ -16,7 +16,7 @@ from typing import Any
 from engine.config import EngineOptions
 from engine.errors import ConfigurationError, EngineDied
 from engine.lifecycle import in_thread
-from engine.policy import checkpoint
+from engine.policy import checkpoint, gauge
 from engine.policy.chat import Chat
 
 ENVIRONMENT = {
@@ -127,7 +127,9 @@ def _launch(config: Any) -> Any:
     from vllm.v1.engine.async_llm import AsyncLLM
 
     with _signals_kept_from_children():
-        return AsyncLLM.from_vllm_config(config, disable_log_stats=True)
+        engine = AsyncLLM.from_vllm_config(config, disable_log_stats=False)
+    gauge.take_over(engine)
+    return engine
 
 
 def _configure(folder: Path, options: EngineOptions) -> Any:

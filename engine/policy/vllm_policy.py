@@ -18,6 +18,7 @@ from engine import prompts
 from engine.config import EngineOptions, Sampling
 from engine.errors import EngineDied
 from engine.images import ImageError, resolve
+from engine.load import PolicyLoad
 from engine.policy import checkpoint, vllm_engine
 from engine.policy.base import Completion, ProblemFailed, Prompt
 from engine.policy.chat import Chat
@@ -91,6 +92,9 @@ class VllmPolicy:
     def description(self) -> dict[str, str]:
         """What tells this model from another (see checkpoint.describe)."""
         return dict(self._description)
+
+    def policy_load(self) -> PolicyLoad:
+        return self._engine.logger_manager.load() if self._engine.logger_manager else PolicyLoad()
 
     async def sample(self, prompt: Prompt, num: int, seed: int) -> list[Completion]:
         """num completions of a state. EngineDied, ProblemFailed; cancelling aborts the request."""
