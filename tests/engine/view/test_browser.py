@@ -183,7 +183,7 @@ def processor_seconds(pid: int) -> float:
 def large(opened: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, int]]:
     """10,000 problems in one store, and a tree of 1,000 rollouts in another."""
     folder = tmp_path_factory.mktemp("large")
-    small = SearchRule(num_rollouts=2, max_searches=0, rollout_budget=2)
+    small = SearchRule(num_rollouts=1, max_searches=0, rollout_budget=1)
     run(grow_into(folder / "many", numbered(NUM_PROBLEMS), small))
     problem = Problem(id="big-0", question=r"What is $\sqrt{4}$?", correct_answer="2")
     run(grow_into(folder / "deep", [problem], SearchRule(), ScriptedPolicy(slip_rate=0.12)))
@@ -208,7 +208,7 @@ def test_large_stores_open_in_under_a_second(
     session = page.context.new_cdp_session(page)
     session.send("Performance.enable", {"timeDomain": "threadTicks"})
     taken = []
-    for _ in range(3):
+    for _ in range(2):
         page.goto("about:blank")
         before = processor_seconds(pid), main_thread(session)
         page.goto(f"{base}{address}")

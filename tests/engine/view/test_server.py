@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import sys
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -40,9 +41,15 @@ with Store.open(pathlib.Path(sys.argv[1])) as store:
 """
 
 
-@pytest_asyncio.fixture
-async def folder(tmp_path: Path) -> Path:
-    return await stores.make(tmp_path)
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return asyncio.run(stores.make(tmp_path_factory.mktemp("made")))
+
+
+@pytest.fixture
+def folder(made: Path, tmp_path: Path) -> Path:
+    """A copy of the store, for this test to change."""
+    return Path(shutil.copytree(made, tmp_path / "store"))
 
 
 @pytest_asyncio.fixture
