@@ -1,4 +1,4 @@
-"""What several tests share: the bundled policy, and pictures to ask it about."""
+"""What several tests share: the bundled policy, and how they are divided among processes."""
 
 from __future__ import annotations
 
@@ -11,6 +11,24 @@ ROOT = Path(__file__).resolve().parents[1]
 POLICY = ROOT / "examples" / "policy"
 
 os.environ.setdefault("TORCH_EXTENSIONS_DIR", str(ROOT / ".venv" / "torch_extensions"))
+
+
+ENGINE_GROUP = "engine"
+FIRST = (ENGINE_GROUP, "tests/trainer/test_training.py")
+"""Groups that take longest: they begin first, so that no worker waits for them at the end."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Divide the tests among pytest-xdist's workers by file; those that start vLLM all go to one worker."""
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(group_of(item)))
+    places = {name: at for at, name in enumerate(FIRST)}
+    items.sort(key=lambda item: places.get(group_of(item), len(FIRST)))
+
+
+def group_of(item: pytest.Item) -> str:
+    return ENGINE_GROUP if item.get_closest_marker("engine") else item.nodeid.partition("::")[0]
 
 
 @pytest.fixture(scope="session")
