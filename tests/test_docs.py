@@ -38,6 +38,7 @@ DOCUMENTS = (
     ROOT / "docs" / "training.md",
     ROOT / "docs" / "step-judge.md",
     DAEMON,
+    ROOT / "docs" / "reference.md",
 )
 PACKAGES = ("engine", "trainer", "evaluator")
 PRESETS_OF = {"annotate": PRESETS, "bench": PRESETS}
@@ -46,7 +47,7 @@ WITHOUT_STRUCT = {"quickstart", "setup", "test", "pipeline"}
 a stage. bin/test takes pytest's arguments."""
 
 COMMAND = re.compile(r"(?<![\w/.])bin/([a-z]+(?:-[a-z]+)*)\b(?!\.)")
-FLAG = re.compile(r"(?<![\w-])--[a-z][a-z-]*")
+FLAG = re.compile(r"(?<![\w-])--[a-z][a-z0-9-]*")
 
 
 def executables() -> set[str]:
@@ -81,7 +82,8 @@ def flags_of(command: str) -> set[str]:
     if command in WITHOUT_STRUCT:
         return set(FLAG.findall((ROOT / "bin" / command).read_text()))
     fields = {field.name.replace("_", "-") for field in msgspec.structs.fields(struct_of(command))}
-    return {"--help", "--config", *(["--preset"] if command in PRESETS_OF else []), *(f"--{name}" for name in fields)}
+    common = {"--help", "--config", "--tyro-print-completion", *(["--preset"] if command in PRESETS_OF else [])}
+    return common | {f"--{name}" for name in fields} | {f"--no-{name}" for name in fields}
 
 
 def command_lines() -> list[tuple[str, list[str]]]:
