@@ -1,6 +1,6 @@
-"""Writes docs/reference.md from the code: commands, flags, exit codes, keys of formats.
+"""Writes docs/reference.md from the code: commands, flags, exit codes, metrics, keys.
 
-Run: python -m docs.make_reference. Nothing in the page is written by hand, and tests/test_reference.py holds the
+Run: python -m docs.make_reference. Nothing in the page is written by hand, and tests/test_docs.py holds the
 committed page against this one.
 """
 
@@ -25,6 +25,7 @@ from tyro.conf import Positional
 
 from engine import errors
 from engine.config import PRESETS, AnnotateConfig
+from engine.metrics import FIGURES
 from engine.records import Candidates
 from engine.status import Summary
 from engine.view.scores import ScoredSolution
@@ -41,7 +42,7 @@ FORMATS: dict[str, type[msgspec.Struct]] = {
 
 HEAD = """# Reference
 
-Every command with its flags, every exit code, and the keys of what is written. Made from the code by
+Every command with its flags, every exit code and metric, and the keys of what is written. Made from the code by
 `python -m docs.make_reference`; a test keeps the two the same. [formats.md](formats.md) has the rules in words.
 
 Where a command takes `--config FILE`, the file is TOML with these names, `-` or `_`; a flag on the command line goes
@@ -63,7 +64,16 @@ bin/annotate --tyro-print-completion bash > annotate.bash
 
 def page() -> str:
     """The whole of docs/reference.md."""
-    parts = [HEAD, "## Commands\n", *map(_command, commands()), COMPLETION, *_presets(), *_exit_codes(), *_formats()]
+    parts = [
+        HEAD,
+        "## Commands\n",
+        *map(_command, commands()),
+        COMPLETION,
+        *_presets(),
+        *_exit_codes(),
+        *_metrics(),
+        *_formats(),
+    ]
     return "\n".join(parts)
 
 
@@ -194,6 +204,12 @@ def _exit_codes() -> Iterator[str]:
         )
         + "\n"
     )
+
+
+def _metrics() -> Iterator[str]:
+    yield "## Metrics\n"
+    rows = [(_code(each.name), each.kind, _code(each.label) if each.label else "", each.text) for each in FIGURES]
+    yield _table(("metric", "kind", "label", ""), rows) + "\n"
 
 
 def _formats() -> Iterator[str]:

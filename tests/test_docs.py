@@ -16,6 +16,7 @@ import msgspec
 import pytest
 from PIL import Image
 
+from docs import make_reference
 from engine import commands, errors, problems, records
 from engine.config import PRESETS
 from engine.metrics import FIGURES
@@ -94,6 +95,10 @@ def command_lines() -> list[tuple[str, list[str]]]:
         at = next(at for at, word in enumerate(words) if COMMAND.fullmatch(word))
         found.append((words[at].removeprefix("bin/"), words[at + 1 :]))
     return found
+
+
+def test_the_committed_reference_is_what_the_code_gives() -> None:
+    assert make_reference.PAGE.read_text() == make_reference.page(), "run: python -m docs.make_reference"
 
 
 def test_every_command_in_the_documents_is_an_executable() -> None:
