@@ -63,7 +63,7 @@ async def _parts(
     config: AnnotateConfig, seeds: SeedSet, draining: asyncio.Event, policy_of: StartPolicy, judge_of: StartJudge
 ) -> AsyncIterator[tuple[Store, Policy, Judge]]:
     """Open the store first, so that a store held or made otherwise is known before a model is loaded."""
-    store = Store.open(Path(config.store))
+    store = Store.open(Path(config.store), window_seconds=config.commit_window_ms / 1000)
     try:
         store.bind(await unless_draining(draining, in_thread(lambda: fingerprint(config, seeds))), later_defaults())
         end_orphans(Path(config.store))

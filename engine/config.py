@@ -13,6 +13,10 @@ from engine.reporting_flags import ReportingFlags
 BeamScore = Literal["min", "last", "product", "average"]
 
 
+MAX_COMMIT_WINDOW_MS = 1000
+"""A drain waits for commits; they must not take much of its seconds."""
+
+
 class SearchRule(msgspec.Struct, frozen=True, kw_only=True):
     """What decides the shape of a tree (OmegaPRM, sections 3.2 and 3.3)."""
 
@@ -57,6 +61,8 @@ class EngineOptions(msgspec.Struct, frozen=True, kw_only=True):
     data_parallel_size: int = 1
     gpu_memory_utilization: float = 0.9
     kv_cache_gib: float = 1.0
+    prefix_caching: bool = True
+    chunked_prefill: bool | None = None
     dtype: str = "auto"
     trust_remote_code: bool = False
 
@@ -76,6 +82,9 @@ class PolicyFlags(ReportingFlags, frozen=True, kw_only=True, forbid_unknown_fiel
     """All sampling is drawn from this seed, the problem's id and the number of the estimate."""
     concurrency: int = 256
     """Problems worked on at once."""
+    in_flight: int | Literal["auto"] | None = None
+    """Requests at the engine at once, each of --num-rollouts sequences; "auto" finds the level where more buys
+    nothing, from the engine's own signals. Default: as many as problems are open."""
     drain_seconds: float = 20.0
     """Time that requests under way are given to finish after a signal."""
     request_seconds: float = 3600.0
@@ -111,6 +120,11 @@ class PolicyFlags(ReportingFlags, frozen=True, kw_only=True, forbid_unknown_fiel
     """Share of GPU memory that vLLM may take."""
     kv_cache_gib: float = 1.0
     """Memory of the KV cache on a CPU, in GiB."""
+    prefix_caching: bool = True
+    """Keep the KV of prompts: the estimates of a tree share their question and steps, which are read once."""
+    chunked_prefill: bool | None = None
+    """Read long prompts in pieces between decoding steps, which keeps those short. Default: vLLM's on a GPU; off on
+    a CPU, where seeded requests do not survive it."""
     dtype: str = "auto"
     """Number format of the weights; on a CPU "auto" is float32."""
     trust_remote_code: bool = False
@@ -121,6 +135,8 @@ class PolicyFlags(ReportingFlags, frozen=True, kw_only=True, forbid_unknown_fiel
         for name, least in _LEAST.items():
             if getattr(self, name, least) < least:
                 raise UsageError(f"--{name.replace('_', '-')} {getattr(self, name)}: must be at least {least}")
+        if isinstance(self.in_flight, int) and self.in_flight < 1:
+            raise UsageError(f"--in-flight {self.in_flight}: must be at least 1, or auto")
         if not 0 < self.top_p <= 1:
             raise UsageError(f"--top-p {self.top_p}: must be above 0 and at most 1")
         if not 0 < self.repetition_penalty <= 2:
@@ -137,6 +153,8 @@ class AnnotateConfig(PolicyFlags, frozen=True, kw_only=True, forbid_unknown_fiel
 
     store: str
     """Folder of the LMDB store; made if it is not there, resumed if it is."""
+    commit_window_ms: float = 0.0
+    """Time a commit waits for others to share its sync: fewer and larger writes on slow disks, paid with latency."""
     num_rollouts: int = 16
     """Rollouts an estimate (k)."""
     max_searches: int = 200
@@ -170,6 +188,8 @@ class AnnotateConfig(PolicyFlags, frozen=True, kw_only=True, forbid_unknown_fiel
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.commit_window_ms > MAX_COMMIT_WINDOW_MS:
+            raise UsageError(f"--commit-window-ms {self.commit_window_ms:g}: must be at most {MAX_COMMIT_WINDOW_MS}")
         for name in ("first_part", "settle_right", "value_rollouts"):
             if getattr(self, name) > self.num_rollouts:
                 raise UsageError(
@@ -231,6 +251,7 @@ _LEAST = {
     "request_seconds": 0,
     "engine_restarts": 0,
     "stall_seconds": 0,
+    "commit_window_ms": 0,
 }
 
 Preset = Literal["mmprm", "paper", "parts"]

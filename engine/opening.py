@@ -11,6 +11,7 @@ import msgspec
 from engine import log
 from engine.config import EngineOptions, PolicyFlags, Sampling, parse_shard
 from engine.policy.base import Policy, StepPolicy
+from engine.policy.bounded import Bound
 from engine.policy.enduring import Deadline, Restarting
 from engine.problems import SeedSet, read_problems
 
@@ -42,10 +43,15 @@ async def start_policy(config: PolicyFlags) -> StepPolicy:
 
 
 async def start_enduring(config: Config, start: Callable[[Config], Awaitable[Policy]]) -> Policy:
-    """A policy by start whose requests have --request-seconds and whose engine has --engine-restarts."""
+    """A policy by start whose requests have --request-seconds and whose engine has --engine-restarts.
+
+    Requests wait for --in-flight outside of both: a deadline begins with a place, which outlives the engine.
+    """
+    bound = Bound.of(config.in_flight, config.concurrency)
 
     async def one() -> Policy:
         policy = await start(config)
+        bound.listen_to(policy)
         return Deadline(policy, config.request_seconds) if config.request_seconds else policy
 
-    return await Restarting.started(one, config.engine_restarts)
+    return bound.around(await Restarting.started(one, config.engine_restarts))

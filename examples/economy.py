@@ -22,6 +22,7 @@ from engine.config import AnnotateConfig
 from engine.errors import OmegaprmError
 from engine.export import ExportConfig, export
 from engine.lifecycle import drain_on_signal
+from engine.meter import Meter
 from engine.opening import read_seeds, start_policy
 from engine.policy.base import Policy
 from engine.store import Store
@@ -122,7 +123,7 @@ class Economy:
             store.bind(fingerprint(config, seeds), later_defaults())
             judge = await start_judge(config, store)
             try:
-                await grow_all(config, seeds, store, policy, judge, asyncio.Event())
+                await grow_all(config, seeds, store, policy, judge, Meter(asyncio.Event()))
             finally:
                 await judge.close()
         rows = self.out / "rows" / slug(name)

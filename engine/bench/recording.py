@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 
 from engine.config import AnnotateConfig, EngineOptions, Sampling
 from engine.policy import vllm_engine
+from engine.policy.base import Policy
+from engine.policy.bounded import Bound
 from engine.policy.vllm_policy import VllmPolicy
 
 
@@ -37,17 +39,20 @@ class RecordingEngine:
 
 
 class Recorder(NamedTuple):
-    """The policy and the engine beneath it."""
+    """The policy, bounded by --in-flight, and the engine beneath it."""
 
-    policy: VllmPolicy
+    policy: Policy
     engine: RecordingEngine
 
     @classmethod
     async def start(cls, config: AnnotateConfig) -> Recorder:
+        bound = Bound.of(config.in_flight, config.concurrency)
         engine = RecordingEngine(await vllm_engine.start(Path(config.model), config.part(EngineOptions)))
         chat = vllm_engine.chat(engine)
         sampling: Sampling = config.part(Sampling)
-        return cls(VllmPolicy(engine, chat, sampling, config.prompt_template, config.step_format), engine)
+        policy = VllmPolicy(engine, chat, sampling, config.prompt_template, config.step_format)
+        bound.listen_to(policy)
+        return cls(bound.around(policy), engine)
 
     async def forget(self) -> None:
         """Empty the prefix cache and the record: the next run starts like the first."""

@@ -6,15 +6,20 @@ token of every request, which cost the event loop and are turned off. Call take_
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from engine.load import PolicyLoad
 
+Hear = Callable[[int, Any], None]
+"""Takes the number of an engine core and vLLM's SchedulerStats of one of its steps."""
+
 
 class Gauge:
-    """Stands where vLLM's logger_manager does and keeps each core's last counts."""
+    """Stands where vLLM's logger_manager does and keeps each core's last counts; hearers are told of each step."""
 
     def __init__(self) -> None:
+        self.hearers: list[Hear] = []
         self._last: dict[int, Any] = {}
 
     def record(
@@ -26,6 +31,8 @@ class Gauge:
     ) -> None:
         if scheduler_stats is not None:
             self._last[engine_idx or 0] = scheduler_stats
+            for hear in self.hearers:
+                hear(engine_idx or 0, scheduler_stats)
 
     def load(self) -> PolicyLoad:
         """Over all cores: the mean share of their KV caches, and the sums of their sequences."""

@@ -75,6 +75,8 @@ def arguments(folder: Path, options: EngineOptions) -> dict[str, Any]:
         "data_parallel_size": options.data_parallel_size,
         "gpu_memory_utilization": options.gpu_memory_utilization,
         "trust_remote_code": options.trust_remote_code,
+        "enable_prefix_caching": options.prefix_caching,
+        "enable_chunked_prefill": options.chunked_prefill,
         "generation_config": "vllm",
         "shutdown_timeout": CORE_DRAIN_SECONDS,
         "disable_log_stats": True,
@@ -86,11 +88,12 @@ def arguments(folder: Path, options: EngineOptions) -> dict[str, Any]:
 
 def _cpu_arguments(options: EngineOptions) -> dict[str, Any]:
     """A seeded request under chunked prefill ends the CPU engine, so a prompt is always read in one piece."""
+    if options.chunked_prefill:
+        raise ConfigurationError("--chunked-prefill: vLLM on a CPU cannot draw from a seed under it")
     return {
         "dtype": "float32" if options.dtype == "auto" else options.dtype,
         "enforce_eager": True,
         "enable_chunked_prefill": False,
-        "enable_prefix_caching": True,
         "kv_cache_memory_bytes": int(options.kv_cache_gib * 2**30),
     }
 

@@ -23,6 +23,7 @@ from engine.policy import checkpoint, vllm_engine
 from engine.policy.base import Completion, ProblemFailed, Prompt
 from engine.policy.chat import Chat
 from engine.policy.checkpoint import model_digest
+from engine.policy.gauge import Hear
 from engine.policy.picture_cache import PictureCache
 from engine.prompts import StepFormat, Template
 
@@ -88,6 +89,10 @@ class VllmPolicy:
         policy = cls(engine, vllm_engine.chat(engine), sampling, template, step_format)
         policy._description = description
         return policy
+
+    def tell(self, hear: Hear) -> None:
+        """Let hear know of each of the engine's steps."""
+        self._engine.logger_manager.hearers.append(hear)
 
     def description(self) -> dict[str, str]:
         """What tells this model from another (see checkpoint.describe)."""

@@ -49,15 +49,19 @@ class Store:
     Reads give what is committed and may run beside writes, in this process and in others.
     """
 
-    def __init__(self, tables: Database, lock: WriterLock | None = None) -> None:
+    def __init__(self, tables: Database, lock: WriterLock | None = None, window_seconds: float = 0.0) -> None:
         self._database = tables
         self._lock = lock
-        self._writer = GroupCommit(tables) if lock else None
+        self._writer = GroupCommit(tables, window_seconds) if lock else None
         self._closed = False
 
     @classmethod
-    def open(cls, folder: Path, *, create: bool = True, map_bytes: int = MAP_BYTES) -> Store:
+    def open(
+        cls, folder: Path, *, create: bool = True, map_bytes: int = MAP_BYTES, window_seconds: float = 0.0
+    ) -> Store:
         """Open to write, making the store where there is none and create is set.
+
+        window_seconds is how long a commit waits for others to share its sync.
 
         StoreHeld where another process writes to it, StoreFailed where it cannot be read or is damaged,
         ConfigurationError where there is none or one of another schema version.
@@ -74,7 +78,7 @@ class Store:
                 database.create(folder, map_bytes)
             opened = Database(folder, readonly=False, map_bytes=map_bytes)
             opened.env.reader_check()
-            return cls(opened, lock)
+            return cls(opened, lock, window_seconds)
         except BaseException:
             lock.release()
             raise

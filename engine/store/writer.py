@@ -10,6 +10,7 @@ import asyncio
 import concurrent.futures
 import queue
 import threading
+import time
 from collections import defaultdict
 from collections.abc import Sequence
 from typing import NamedTuple, TypeAlias
@@ -35,8 +36,9 @@ class Pending(NamedTuple):
 class GroupCommit:
     """The writer thread of a database."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, window_seconds: float = 0.0) -> None:
         self._database = database
+        self._window_seconds = window_seconds
         self._queue: queue.SimpleQueue[Pending | None] = queue.SimpleQueue()
         self._gate = threading.Lock()
         self._closed = False
@@ -72,6 +74,8 @@ class GroupCommit:
         batch: list[Pending] = []
         num_bytes = 0
         pending = self._queue.get()
+        if pending is not None and self._window_seconds:
+            time.sleep(self._window_seconds)
         while pending is not None:
             batch.append(pending)
             num_bytes += sum(len(write.value) for write in pending.writes)

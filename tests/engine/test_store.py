@@ -244,3 +244,11 @@ def test_a_packed_struct_is_unpacked_and_every_flipped_bit_is_noticed() -> None:
 def test_a_whole_value_of_another_shape_is_damage_too() -> None:
     with pytest.raises(StoreDamaged, match="cannot be decoded"):
         unpack(pack(Verdict("correct", "x").__class__("wrong", "x")), Verdict)  # type: ignore[arg-type]
+
+
+async def test_commits_within_a_window_share_one_transaction(tmp_path: Path) -> None:
+    store = Store.open(tmp_path / "store", window_seconds=0.2)
+    before = store.last_transaction()
+    await asyncio.gather(*(store.commit([Write("meta", b"key-%d" % at, b"value")]) for at in range(5)))
+    assert store.last_transaction() == before + 1
+    store.close()

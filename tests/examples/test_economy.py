@@ -79,3 +79,11 @@ async def test_the_scripted_solver_repeats_itself_and_is_right_unless_it_slips()
 def test_every_variant_is_a_search_rule_of_annotate(name: str, tmp_path: Path):
     config = Economy(tmp_path, 1, 7, max_searches=4, rollout_budget=96).config(name)
     assert all(getattr(config, flag) == value for flag, value in VARIANTS[name].items())
+
+
+def test_a_variant_is_grown_exported_and_counted(tmp_path: Path):
+    economy = Economy(tmp_path, 3, 1, scripted=True, max_searches=1, rollout_budget=48)
+    asyncio.run(economy.measure(["k 16"]))
+    counts = economy.counts("k 16")
+    assert len(counts) == 3
+    assert sum(one["rollouts"] for one in counts.values()) % 16 == 0
