@@ -19,7 +19,7 @@ from typing import Any
 import launch
 import msgspec
 
-from engine.errors import ConfigurationError, OmegaprmError, UsageError
+from engine.errors import ConfigurationError, OmegaprmError, StoreFailed, UsageError
 
 COMMANDS = Path(__file__).resolve().parent
 STAGES = ("annotate", "export", "train", "rollout", "evaluate")
@@ -54,6 +54,7 @@ def main(arguments: list[str], commands: Path = COMMANDS) -> int:
         return UsageError.exit_code if stop.code else 0
     try:
         out, tables = read(options.config, options.out)
+        _make(out)
         return run(out, tables, commands)
     except OmegaprmError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -64,8 +65,10 @@ def read(config: Path, out: Path | None) -> tuple[Path, Tables]:
     """(folder, table of each stage with its links). ConfigurationError where a name or a value is wrong."""
     try:
         content = msgspec.toml.decode(config.read_bytes())
-    except (OSError, msgspec.DecodeError) as error:
-        raise ConfigurationError(f"--config {config}: {error}") from error
+    except OSError as error:
+        raise ConfigurationError(f"--config {config}: {error.strerror}") from error
+    except msgspec.DecodeError as error:
+        raise ConfigurationError(f"--config {config}: not TOML: {error}") from error
     folder = out or content.pop("out", None)
     content.pop("out", None)
     if folder is None:
@@ -77,6 +80,13 @@ def read(config: Path, out: Path | None) -> tuple[Path, Tables]:
     for name, table in tables.items():
         _check_names(config, name, table)
     return Path(folder), tables
+
+
+def _make(out: Path) -> None:
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreFailed(f"--out {out}: {error.strerror}") from error
 
 
 def linked(out: Path, tables: Tables) -> Tables:
@@ -122,7 +132,6 @@ def _config_of(stage: str) -> type[msgspec.Struct]:
 def run(out: Path, tables: Tables, commands: Path) -> int:
     """Run every stage that is not done under these flags, and those behind it; 0, or the code of one that failed."""
     record = out / "pipeline.json"
-    out.mkdir(parents=True, exist_ok=True)
     done: dict[str, str] = json.loads(record.read_text()) if record.exists() else {}
     so_far = hashlib.sha256()
     for stage in STAGES:

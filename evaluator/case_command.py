@@ -64,7 +64,7 @@ def case_study(config: CaseStudyConfig, scorer: StepScorer | None = None) -> Non
             raise BadInput(f"{config.id or 'candidates'}: no problem there has a right and a wrong solution")
         replace_file(Path(config.out), drawn(case, Path(config.out).suffix))
     except OSError as error:
-        raise StoreFailed(f"--out {config.out}: {error}") from error
+        raise StoreFailed(f"--out {config.out}: {error.strerror or error}") from error
 
 
 def drawn(case: Case, ending: str) -> bytes:

@@ -70,7 +70,7 @@ def evaluate(config: EvaluateConfig, open_scorer: OpenScorer | None = None) -> N
             for name, content in pictures(config.title, result, work.loaded, scored["prm"][CANDIDATES].scores).items():
                 replace_file(out / name, content)
     except OSError as error:
-        raise StoreFailed(f"--out {out}: {error}") from error
+        raise StoreFailed(f"--out {out}: {error.strerror or error}") from error
     _print(config, result)
 
 

@@ -5,7 +5,9 @@ Nothing here reaches bin/setup's work: commands that call it run as copies besid
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -127,6 +129,31 @@ def test_a_wrong_value_ends_with_64_and_names_the_flag(
     assert shown.returncode == 64, shown.stderr
     assert named in shown.stdout + shown.stderr
     assert "Traceback" not in shown.stdout + shown.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "flags"),
+    [
+        ("annotate", ["--seeds", "ok.json", "--model", "policy", "--store", "ok.json"]),
+        ("train", ["--rows", "rows.jsonl", "--model", "policy", "--out", "ok.json"]),
+        ("pipeline", ["--config", "job.toml", "--out", "ok.json/run"]),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_file_where_a_folder_should_be_ends_with_74_and_one_sentence(
+    name: str, flags: list[str], bin_folder: Path
+) -> None:
+    folder = bin_folder.parent
+    (folder / "ok.json").write_text('[{"id": "a", "question": "1+1?", "correct_answer": "2"}]')
+    turns = [{"from": "human", "value": "Question: 1?\nProcess: 2<prm>"}, {"from": "gpt", "value": [1.0]}]
+    (folder / "rows.jsonl").write_text(json.dumps({"id": "a", "conversations": turns}) + "\n")
+    (folder / "policy").symlink_to(ROOT / "examples" / "policy")
+    job = '[annotate]\nseeds = ["ok.json"]\nmodel = "policy"\n[rollout]\nseeds = ["ok.json"]\n'
+    (folder / "job.toml").write_text(job)
+    shown = run(name, flags, bin_folder)
+    assert shown.returncode == 74, shown.stderr
+    assert re.search(r"^error: .*ok\.json.*: (File exists|Not a directory)$", shown.stderr, re.MULTILINE)
+    assert "Traceback" not in shown.stderr
 
 
 def test_a_config_file_with_an_unknown_flag_ends_with_78(bin_folder: Path) -> None:

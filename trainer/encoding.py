@@ -75,6 +75,8 @@ class Encoder:
     @classmethod
     def load(cls, folder: str | Path, max_length: int | None = None) -> Encoder:
         """The encoder of a model folder; ConfigurationError where it holds no processor or tokenizer."""
+        if not (Path(folder) / "config.json").is_file():
+            raise ConfigurationError(f"model {folder}: must be a local model folder, with config.json")
         try:
             processor = AutoProcessor.from_pretrained(folder)
             config = AutoConfig.from_pretrained(folder).get_text_config()

@@ -19,7 +19,7 @@ from typing import Any
 
 import msgspec
 
-from engine.errors import ConfigurationError
+from engine.errors import ConfigurationError, StoreFailed
 from trainer.config import WITHOUT_EFFECT, TrainConfig
 
 COMPLETE = "complete"
@@ -49,7 +49,10 @@ class Record:
             if different:
                 values = ", ".join(f"{name} {there.get(name)!r} there, {identity[name]!r} here" for name in different)
                 raise ConfigurationError(f"--out {self.folder}: holds another training: {values}")
-        self.folder.mkdir(parents=True, exist_ok=True)
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StoreFailed(f"--out {self.folder}: {error.strerror}") from error
         _write(self._config, {"identity": identity, "config": msgspec.to_builtins(config)})
 
     def newest_checkpoint(self) -> Path | None:

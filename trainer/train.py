@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from engine.errors import BadInput, Drained
+from engine.errors import BadInput, ConfigurationError, Drained
 from trainer import environment, rows
 from trainer.config import TrainConfig
 from trainer.record import Record, identity
@@ -31,6 +32,8 @@ def train(config: TrainConfig) -> None:
     _say(f"{len(read.rows)} rows, {read.num_bad} bad", *read.reasons)
     record = Record(config.out)
     what = identity(config, read.digest, environment.num_processes())
+    if not (Path(config.model) / "config.json").is_file():
+        raise ConfigurationError(f"--model {config.model}: must be a local model folder, with config.json")
     if environment.rank() == 0:
         record.claim(what, config)
     if record.is_finished:

@@ -141,7 +141,16 @@ def _configure(folder: Path, options: EngineOptions) -> Any:
     try:
         return AsyncEngineArgs(**arguments(folder, options)).create_engine_config()
     except (ValueError, OSError, AssertionError, NotImplementedError) as error:
-        raise ConfigurationError(f"--model {folder}: vLLM refuses this set-up: {error}") from error
+        raise ConfigurationError(f"--model {folder}: vLLM refuses this set-up: {_reason(error)}") from error
+
+
+def _reason(error: Exception) -> str:
+    """What vLLM says, on one line; pydantic's errors carry it in a list, with much beside it."""
+    import pydantic
+
+    if isinstance(error, pydantic.ValidationError):
+        return " ".join("; ".join(each["msg"].removeprefix("Value error, ") for each in error.errors()).split())
+    return " ".join(str(error).split())
 
 
 @contextlib.contextmanager

@@ -136,7 +136,8 @@ def sentences(folder: Path, what: str) -> Iterator[None]:
     try:
         yield
     except (lmdb.Error, OSError) as error:
-        raise StoreFailed(f"the store {folder} {what}: {error}") from error
+        reason = getattr(error, "strerror", None) or error
+        raise StoreFailed(f"the store {folder} {what}: {reason}") from error
 
 
 def _environment(folder: Path, *, readonly: bool, create: bool, map_bytes: int) -> Any:

@@ -16,6 +16,7 @@ from engine.store import Store, StoreDamaged
 from engine.view.formulas import Rich, rich
 from engine.view.growth import Growth, Path, State, grouped, prefix_of, replayed
 from engine.view.intervals import wilson
+from engine.view.opinions import Opinions, read_opinions
 from engine.view.scores import StepScores
 from engine.view.shelf import Shelved
 
@@ -26,7 +27,7 @@ class NodeView(msgspec.Struct):
     """A node as the tree draws it.
 
     counts are its own rollouts; correct and judged what its MC rests on, reused rollouts included. depth counts the
-    steps of its prefix, label is the last one, score the PRM's of that step.
+    steps of its prefix, label is the last one, score the PRM's of that step, opinion the step judge's.
     """
 
     number: int
@@ -42,6 +43,7 @@ class NodeView(msgspec.Struct):
     born: int
     search: int | None
     score: float | None
+    opinion: bool | None
 
 
 class EstimateView(msgspec.Struct):
@@ -68,6 +70,7 @@ class TreePage(msgspec.Struct, kw_only=True):
     estimates: list[EstimateView]
     searches: list[Path]
     note: str = ""
+    judge: str = ""
 
 
 class StepView(msgspec.Struct):
@@ -76,6 +79,7 @@ class StepView(msgspec.Struct):
     text: Rich
     node: int | None
     score: float | None
+    opinion: bool | None
 
 
 class RolloutView(msgspec.Struct):
@@ -115,11 +119,13 @@ class _Read(msgspec.Struct):
     estimates: list[Estimate]
     growth: Growth
     scores: StepScores
+    opinions: Opinions
     note: str
 
     def steps(self, prefix: Sequence[str], steps: Sequence[str]) -> list[StepView]:
         nodes, scores = self.growth.node_after(prefix, steps), self.scores.after(self.id, prefix, steps)
-        return [StepView(rich(text), node, score) for text, node, score in zip(steps, nodes, scores, strict=True)]
+        known = zip(nodes, scores, self.opinions.after(prefix, steps), strict=True)
+        return [StepView(rich(text), *each) for text, each in zip(steps, known, strict=True)]
 
     def node(self, state: State) -> NodeView:
         origin, prefix = state.origin, prefix_of(self.estimates, state.origin)
@@ -137,17 +143,19 @@ class _Read(msgspec.Struct):
             born=state.born,
             search=state.search,
             score=self.scores.after(self.id, prefix[:-1], prefix[-1:])[0] if prefix else None,
+            opinion=self.opinions.after(prefix[:-1], prefix[-1:])[0] if prefix else None,
         )
 
 
 def _read(shelved: Shelved, problem_id: str, scores: StepScores) -> _Read:
     estimates, note = _readable(shelved.store, problem_id)
+    opinions = read_opinions(shelved.store, problem_id)
     if shelved.rule is not None:
         try:
-            return _Read(problem_id, estimates, replayed(shelved.rule, estimates), scores, note)
+            return _Read(problem_id, estimates, replayed(shelved.rule, estimates), scores, opinions, note)
         except ValueError:
             note = note or "The estimates do not follow from the store's search rule: no searches are shown."
-    return _Read(problem_id, estimates, grouped(estimates), scores, note)
+    return _Read(problem_id, estimates, grouped(estimates), scores, opinions, note)
 
 
 def _readable(store: Store, problem_id: str) -> tuple[list[Estimate], str]:
@@ -185,6 +193,7 @@ def tree_page(shelved: Shelved, problem_id: str, scores: StepScores) -> TreePage
         ],
         searches=growth.paths,
         note=read.note,
+        judge=read.opinions.judge,
     )
 
 

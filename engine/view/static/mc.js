@@ -41,6 +41,13 @@ export function chip(of, title = null) {
   return made;
 }
 
+/** What a step judge said of a step. */
+export function opinionChip(isRight, judge) {
+  const made = el("span", { class: "mc opinion", title: `opinion of the step judge ${judge}` }, `judge ${isRight ? "✓" : "✗"}`);
+  made.style.backgroundColor = colour(isRight ? 1 : 0);
+  return made;
+}
+
 export function scoreChip(score) {
   const made = el("span", { class: "mc score", title: "score of the PRM" }, `PRM ${two(score)}`);
   made.style.backgroundColor = colour(score);

@@ -1,7 +1,7 @@
 // The panel beside a tree: the chosen node with its steps and rollouts, or the binary searches.
 
 import { api, el, replace, rich, two, whole } from "./dom.js";
-import { OUTCOMES, SIGNS, chip, interval, scoreChip, valueOf } from "./mc.js";
+import { OUTCOMES, SIGNS, chip, interval, opinionChip, scoreChip, valueOf } from "./mc.js";
 
 const FIRST_ROLLOUTS = 60;
 
@@ -68,6 +68,7 @@ export class Panel {
       ["MC", [chip(node), valueOf(node) === null ? "" : ` 95 % interval ${interval(node.interval)}`]],
       ["Rollouts", parts.map(([name, count]) => el("span", { class: `outcome ${name}`, text: `${SIGNS[name]} ${count} ${name}` }))],
       ["PRM", node.score === null ? null : [scoreChip(node.score), this.gap(node)]],
+      ["Step judge", node.opinion === null ? null : [opinionChip(node.opinion, this.page.judge), ` ${this.page.judge}`]],
       ["Came by", node.parent === null ? null : this.origin(node)],
       ["Searched", node.visits ? (node.visits === 1 ? "once" : `${whole(node.visits)} times`) : null],
       [found.seeds.length > 1 ? "Seeds" : "Seed", found.seeds.join(", ")],
@@ -118,7 +119,8 @@ export class Panel {
       const [className, note] = marks.get(at) ?? ["", ""];
       return el("li", { class: className }, rich(step.text, "span", "step"),
         el("span", { class: "known" }, step.node === null ? null : [this.toNode(step.node), chip(this.page.nodes[step.node])],
-          step.score === null ? null : scoreChip(step.score), note ? el("span", { class: "note", text: note }) : null));
+          step.score === null ? null : scoreChip(step.score),
+          step.opinion === null ? null : opinionChip(step.opinion, this.page.judge), note ? el("span", { class: "note", text: note }) : null));
     }));
   }
 

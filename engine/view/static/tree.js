@@ -72,7 +72,8 @@ export class TreeDrawing {
     const shown = label.length > LETTERS ? `${label.slice(0, LETTERS - 1)}…` : label;
     const body = svg("rect", { class: value === null ? "body unjudged" : "body", width: WIDTH, height: HEIGHT, rx: 6 });
     body.style.fill = colour(value);
-    const score = node.score === null ? null : svg("text", { class: "prm", x: WIDTH - 8, y: 17, text: `PRM ${two(node.score)}` });
+    const beside = [node.score === null ? "" : `PRM ${two(node.score)}`, node.opinion === null ? "" : `J${node.opinion ? "✓" : "✗"}`];
+    const score = svg("text", { class: "prm", x: WIDTH - 8, y: 17, text: beside.join(" ").trim() });
     const box = svg("g", {
       class: "node", transform: `translate(${x} ${y})`, role: "treeitem", "data-node": node.number,
       "aria-label": `node ${node.number}, ${ratio(node)}, ${label}`, "aria-selected": "false",

@@ -16,8 +16,10 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from engine import journal
 from engine.errors import BadInput, UsageError
+from engine.opinions import Opinion, StepJudge, write_judge, write_opinion
 from engine.store import Store, estimate_key, problem_key
 from engine.store.store import Write
+from engine.tree import ROOT_DIGEST, state_digests
 from engine.view.config import ViewConfig
 from engine.view.guard import allowed_names, name_of
 from engine.view.listing import natural
@@ -256,3 +258,24 @@ def test_wrong_flags_are_refused(flags: dict[str, Any]) -> None:
 
 def test_ids_sort_as_people_count() -> None:
     assert sorted(["p10", "p9", "a-2", "a-10", "9"], key=natural) == ["9", "a-2", "a-10", "p9", "p10"]
+
+
+async def test_opinions_of_a_step_judge_stand_beside_mc(tmp_path: Path) -> None:
+    folder = await stores.make(tmp_path)
+    with Store.open(folder) as store:
+        estimate = next(each for each in journal.estimates(store, "h1") if each.prefix)
+        *_, state = state_digests(ROOT_DIGEST, estimate.prefix)
+        judge = StepJudge(model="careful", num_replies=1)
+        await store.commit([write_judge(judge), write_opinion("h1", state, "careful", Opinion(False))])
+    shelf = Shelf([folder])
+    async with TestClient(TestServer(Viewer(shelf, StepScores()).app())) as client:
+        page = await json(client, "/api/tree", id="h1")
+        assert page["judge"] == "careful"
+        marked = {node["number"] for node in page["nodes"] if node["opinion"] is False}
+        assert [node["opinion"] for node in page["nodes"] if node["number"] not in marked] == [None] * (
+            len(page["nodes"]) - 1
+        )
+        (number,) = marked
+        steps = (await json(client, "/api/node", id="h1", node=str(number)))["prefix"]
+        assert [step["opinion"] for step in steps] == [None] * (len(steps) - 1) + [False]
+    shelf.close()
