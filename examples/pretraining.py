@@ -4,7 +4,8 @@ Documents of problems that no later stage uses (other expressions by checksum, o
 chat format; lines that check an equation, a rewritten expression or what a picture shows,
 each answered Yes or No; and chains of such lines, each marked v while all is right so far and x from then on. A real
 language model has read such checks. Their format is not a PRM's: they hold no <prm> and no step of a solution, a line
-states one equation, one expression or one reading, and chains are answered in other words than a PRM's.
+states one equation, one expression or one reading, and chains are answered in other words than a PRM's. A chain may
+open with a question as the bundled problems ask it.
 """
 
 from __future__ import annotations
@@ -35,9 +36,7 @@ PICTURE = "<IMG_CONTEXT>\n"
 DOCUMENT = "<|endoftext|>"
 HIDDEN = "\0"
 RIGHT_SO_FAR, WRONG_BY_NOW = "v", "x"
-CHECKS_A_DOCUMENT = DIGIT_CHECKS_A_DOCUMENT = 6
-DIGIT_HIDDEN = "\0"
-RIGHT_SO_FAR, WRONG_BY_NOW = "v", "x"
+CHECKS_A_DOCUMENT = 6
 MARKS = ("?", " ?", "!", ";", " ;", "|", "#", "~", "\n?", " :", "/", "^")
 """What stands between a claim and its Yes or No; one is drawn for each document."""
 ARROWS = (">", " > ", " = ", ": ", "\n", " -> ", ", ")
@@ -59,6 +58,21 @@ TASKS = (
     "work out {}\nProcess:\n",
 )
 """What is checked, before its lines."""
+SCENES = (
+    "",
+    "",
+    "The image shows digits a, b, c. ",
+    "The image shows digits a, b, c. ",
+    "A picture of a, b and c. ",
+    "given: a, b, c\n",
+    "Here are three digits: a, b, c. ",
+    "a, b, c are written in the picture.\n",
+)
+"""What is said of a picture before a task about it."""
+READING_LEADS = ("", "", "", "read ", "see ", "letter ")
+READING_ARROWS = (*ARROWS, "=", " is ", ": ")
+LOOK_ALIKES = ((1, 7), (3, 8), (4, 9), (5, 8), (3, 9), (1, 8), (5, 9), (0, 6), (2, 7), (2, 3), (8, 9))
+"""Digits that are easily taken for each other."""
 
 
 @dataclass(frozen=True)
@@ -79,11 +93,11 @@ def documents(rng: random.Random) -> Iterator[Document]:
     """Endless documents in the mix the policy was trained on."""
     makers: list[tuple[float, Callable[[random.Random], Document]]] = [
         (0.16, sum_solution),
-        (0.16, digit_solution),
-        (0.12, arithmetic_checks),
-        (0.28, chain_checks),
+        (0.14, digit_solution),
+        (0.08, arithmetic_checks),
+        (0.24, chain_checks),
         (0.08, digit_checks),
-        (0.2, digit_chain_checks),
+        (0.3, digit_chain_checks),
     ]
     weights = [weight for weight, _ in makers]
     while True:
@@ -117,6 +131,18 @@ class Style:
 
     def line(self, claim: str, holds: bool) -> str:
         return f"{claim}{self.mark}{'Yes' if holds else 'No'}{self.separator}"
+
+    def task_about(self, formula: str) -> str:
+        """The task with a formula over a picture's letters, the picture named inside it or before it."""
+        scene = self.rng.choice(SCENES)
+        if "What" in self.task and self.rng.random() < 0.8:
+            return self.task.replace("What", scene + "What").format(formula)
+        return scene + self.task.format(formula)
+
+    def reading(self, letter: str, digit: int) -> str:
+        """A claim that a letter's place shows a digit."""
+        arrow = self.arrow if self.rng.random() < 0.4 else self.rng.choice(READING_ARROWS)
+        return f"{self.rng.choice(READING_LEADS)}{letter}{arrow}{digit}"
 
     def lead(self) -> str:
         return self.rng.choice(LEADS)
@@ -172,7 +198,7 @@ def digit_checks(rng: random.Random) -> Document:
     """Claims about a picture that have nothing to do with each other: a digit, or a formula with digits put in."""
     scans, truth, _ = digits.draw_problem(rng, "pretraining")
     style = Style(rng)
-    lines = [rng.choice((_reading_check, _formula_check))(style, truth) for _ in range(DIGIT_CHECKS_A_DOCUMENT)]
+    lines = [rng.choice((_reading_check, _formula_check))(style, truth) for _ in range(CHECKS_A_DOCUMENT)]
     return Document(style.opening + PICTURE + style.heading, "".join(lines), scans, is_check=True)
 
 
@@ -180,9 +206,9 @@ def digit_chain_checks(rng: random.Random) -> Document:
     """What a picture shows, the formula with that put in, and on from there."""
     scans, truth, formula = digits.draw_problem(rng, "pretraining")
     style = Running(rng)
-    read = {letter: _misread(rng, truth) if rng.random() < 0.1 else digit for letter, digit in truth.items()}
-    lines = [style.task.format(formula)] if rng.random() < 0.8 else []
-    lines += [style.line(f"{letter}{style.arrow}{digit}", digit == truth[letter]) for letter, digit in read.items()]
+    read = {letter: _misread(rng, truth, letter) if rng.random() < 0.17 else digit for letter, digit in truth.items()}
+    lines = [style.task_about(formula)] if rng.random() < 0.9 else []
+    lines += [style.line(style.reading(letter, digit), digit == truth[letter]) for letter, digit in read.items()]
     right = tokens(digits.substitute(formula, read))
     claimed = _spoil(rng, right) if rng.random() < 0.15 else right
     found = _value_or_none(claimed)
@@ -193,17 +219,16 @@ def digit_chain_checks(rng: random.Random) -> Document:
     return Document(style.opening + PICTURE + style.heading, "".join(lines), scans, is_check=True)
 
 
-def _misread(rng: random.Random, truth: dict[str, int]) -> int:
-    return rng.choice((*truth.values(), rng.randint(0, 9), rng.randint(0, 9)))
+def _misread(rng: random.Random, truth: dict[str, int], letter: str) -> int:
+    """A digit that looks like the letter's, another letter's digit, or any."""
+    alike = [digit for pair in LOOK_ALIKES if truth[letter] in pair for digit in pair if digit != truth[letter]]
+    return rng.choice((*truth.values(), *alike, *alike, rng.randint(0, 9), rng.randint(0, 9)))
 
 
 def _reading_check(style: Style, truth: dict[str, int]) -> str:
     letter = style.rng.choice(digits.LETTERS)
-    others = list(truth.values())
-    claim = truth[letter]
-    if style.rng.random() < 0.5:
-        claim = style.rng.choice((*others, style.rng.randint(0, 9), style.rng.randint(0, 9)))
-    return style.line(f"{letter}{style.arrow}{claim}", claim == truth[letter])
+    claim = _misread(style.rng, truth, letter) if style.rng.random() < 0.5 else truth[letter]
+    return style.line(style.reading(letter, claim), claim == truth[letter])
 
 
 def _formula_check(style: Style, truth: dict[str, int]) -> str:

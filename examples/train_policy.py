@@ -31,7 +31,7 @@ from examples.build_policy import (
 from examples.digits.problems import picture
 from examples.muon import Muon
 from examples.pretraining import HIDDEN, RIGHT_SO_FAR, WRONG_BY_NOW, Document, documents
-from examples.vision import pretrain
+from examples.vision import moved, pretrain
 
 IGNORED = -100
 TEXT_TOKENS, CHECK_TOKENS = 18, 4.5
@@ -105,9 +105,13 @@ class Encoder:
         return rows
 
     def pixels(self, pictures: list[Image.Image]) -> torch.Tensor:
-        """Pictures as the processor gives them, with noise so that the scans are not learned by heart."""
+        """Pictures as the processor gives them, some of them moved and all with noise, some with much of it.
+
+        The scans are then not learned by heart, and what is unclear is read and checked as unclear.
+        """
         clean = self.processor.image_processor(pictures, return_tensors="pt")["pixel_values"]
-        return clean + 0.1 * torch.randn_like(clean)
+        shown = torch.where(torch.rand(len(clean), 1, 1, 1) < 0.3, moved(clean), clean)
+        return shown + 0.6 * torch.rand(len(clean), 1, 1, 1) ** 2 * torch.randn_like(clean)
 
 
 def batches(encoder: Encoder, rng: random.Random, order: random.Random, size: int):

@@ -34,7 +34,7 @@ def pretrain(
         for group in optimiser.param_groups:
             group["lr"] = 2e-3 * min(1.0, (step + 1) / 50) * max(0.02, 1 - step / steps)
         pixels, digits = reader.draw(rng, "pretraining", batch)
-        pixels = _moved(pixels) + NOISE * torch.randn_like(pixels)
+        pixels = moved(pixels) + NOISE * torch.randn_like(pixels)
         loss = reader.loss(pixels, digits)
         optimiser.zero_grad()
         loss.backward()
@@ -105,7 +105,7 @@ class Reader:
         return float((read == digits).float().mean())
 
 
-def _moved(pixels: torch.Tensor) -> torch.Tensor:
+def moved(pixels: torch.Tensor) -> torch.Tensor:
     """Each picture moved by up to SHIFT scan pixels in either direction; edges repeat."""
     rows = pixels.shape[-1] // 8
     padded = torch.nn.functional.pad(pixels, (SHIFT, SHIFT, rows, rows), mode="replicate")
