@@ -21,7 +21,7 @@ from engine.meter import Meter
 from engine.opening import read_seeds, start_enduring, start_policy
 from engine.orphans import end_orphans
 from engine.policy.base import Policy
-from engine.policy.checkpoint import model_digest
+from engine.policy.identity import policy_identity
 from engine.problems import SeedSet
 from engine.progress import Progress
 from engine.records import Problem, ProblemState
@@ -88,7 +88,7 @@ def fingerprint(config: AnnotateConfig, seeds: SeedSet) -> dict[str, str]:
         "run_seed": config.run_seed,
         "prompt_template": config.prompt_template,
         "step_format": config.step_format,
-        "model": model_digest(config.model),
+        "model": policy_identity(config),
         "judge": judge_settings(config),
         "seeds": seeds.fingerprint(),
     }

@@ -7,8 +7,8 @@ from typing import Any, Literal
 import msgspec
 
 from engine.errors import UsageError
+from engine.policy.endpoint_flags import PolicyEndpointFlags
 from engine.prompts import StepFormat, Template
-from engine.reporting_flags import ReportingFlags
 
 BeamScore = Literal["min", "last", "product", "average"]
 
@@ -67,13 +67,14 @@ class EngineOptions(msgspec.Struct, frozen=True, kw_only=True):
     trust_remote_code: bool = False
 
 
-class PolicyFlags(ReportingFlags, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class PolicyFlags(PolicyEndpointFlags, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The flags of every command that samples from the policy and judges what it wrote."""
 
     seeds: tuple[str, ...]
     """Seed files, JSON list or JSONL, of {"id", "question", "correct_answer", "image_path"}."""
-    model: str
-    """Local folder of the policy, a Hugging Face model."""
+    model: str = ""
+    """Local folder of the policy, a Hugging Face model; with --policy-url it lends its chat template and tokenizer
+    alone."""
     image_root: str | None = None
     """Folder that image paths are relative to; default: the folder of each seeds file."""
     shard: str = "0/1"

@@ -4,6 +4,7 @@ OmegaprmError
     UsageError              64  the command line or a value on it
     BadInput                65  no usable row in the seeds, rows or candidates
     JudgeUnreachable        69  the judge did not answer within its patience
+    PolicyUnreachable       69  the policy's endpoint did not answer within its patience
     EngineDied              70  the inference engine is gone
     StoreHeld               73  another process has the store open
     StoreFailed             74  store I/O failed or the disk is full
@@ -31,6 +32,10 @@ class BadInput(OmegaprmError):
 
 
 class JudgeUnreachable(OmegaprmError):
+    exit_code = 69
+
+
+class PolicyUnreachable(OmegaprmError):
     exit_code = 69
 
 

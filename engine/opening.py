@@ -13,6 +13,7 @@ from engine.config import EngineOptions, PolicyFlags, Sampling, parse_shard
 from engine.policy.base import Policy, StepPolicy
 from engine.policy.bounded import Bound
 from engine.policy.enduring import Deadline, Restarting
+from engine.policy.identity import require_policy
 from engine.problems import SeedSet, read_problems
 
 Config = TypeVar("Config", bound=PolicyFlags)
@@ -20,6 +21,7 @@ Config = TypeVar("Config", bound=PolicyFlags)
 
 def read_seeds(config: PolicyFlags) -> SeedSet:
     """The problems of this shard; rejected rows are named on stderr. BadInput where none is usable."""
+    require_policy(config)
     root = Path(config.image_root) if config.image_root is not None else None
     seeds = read_problems([Path(path) for path in config.seeds], root, parse_shard(config.shard))
     for rejected in seeds.rejected:
@@ -30,6 +32,10 @@ def read_seeds(config: PolicyFlags) -> SeedSet:
 
 
 async def start_policy(config: PolicyFlags) -> StepPolicy:
+    if config.policy_url is not None:
+        from engine.policy.endpoint_policy import EndpointPolicy
+
+        return await EndpointPolicy.start(config)
     from engine.policy.vllm_policy import VllmPolicy
 
     log.tell("loading", f"loading the policy from {config.model}")
@@ -45,8 +51,11 @@ async def start_policy(config: PolicyFlags) -> StepPolicy:
 async def start_enduring(config: Config, start: Callable[[Config], Awaitable[Policy]]) -> Policy:
     """A policy by start whose requests have --request-seconds and whose engine has --engine-restarts.
 
-    Requests wait for --in-flight outside of both: a deadline begins with a place, which outlives the engine.
+    Requests wait for --in-flight outside of both: a deadline begins with a place, which outlives the engine. An
+    endpoint has its own deadlines and its own patience.
     """
+    if config.policy_url is not None:
+        return await start(config)
     bound = Bound.of(config.in_flight, config.concurrency)
 
     async def one() -> Policy:

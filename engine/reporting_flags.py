@@ -21,7 +21,7 @@ class ReportingFlags(JudgeFlags, frozen=True, kw_only=True, forbid_unknown_field
     price_per_hour: float = 0.0
     """What this machine costs an hour, in any currency; with it, or one of the next two, the cost so far is shown."""
     price_per_million_tokens: float = 0.0
-    """What a million tokens of the policy cost, where an endpoint charges for them."""
+    """What a million tokens of rollouts cost, where an endpoint charges for them; prompts are not counted."""
     judge_price_per_million_tokens: float = 0.0
     """What a million tokens of the judge's endpoint cost, prompt and reply alike."""
 

@@ -101,7 +101,7 @@ async def start_judge(config: RolloutConfig) -> Judge:
 
 def _settings(config: RolloutConfig, seeds: SeedSet) -> Settings:
     """What decides the candidates, by name; throughput flags are not among them."""
-    from engine.policy.checkpoint import model_digest
+    from engine.policy.identity import policy_identity
 
     named = {
         **msgspec.structs.asdict(config.part(Sampling)),
@@ -109,12 +109,14 @@ def _settings(config: RolloutConfig, seeds: SeedSet) -> Settings:
         "run_seed": config.run_seed,
         "prompt_template": config.prompt_template,
         "step_format": config.step_format,
-        "model": model_digest(config.model),
+        "model": policy_identity(config),
         "judge": judge_settings(config),
         "seeds": seeds.fingerprint(),
     }
     if config.search == "beam":
         assert config.prm is not None
+        from engine.policy.checkpoint import model_digest
+
         named |= {"search": "beam", "prm": model_digest(config.prm), **msgspec.structs.asdict(config.part(BeamRule))}
     return {name: str(value) for name, value in named.items()}
 

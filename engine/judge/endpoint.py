@@ -1,4 +1,4 @@
-"""Chats with an OpenAI-compatible endpoint: a reply is whole and well-formed, or there is none.
+"""Asks an OpenAI-compatible endpoint: a reply is whole and well-formed, or there is none.
 
 One session, bounded concurrency, bounded bodies, no redirects. What fails is tried again at a growing pace; while
 nothing at all is answered everyone waits and one probe at a time is sent (see circuit). Once a reply has come, its
@@ -11,15 +11,15 @@ import asyncio
 import math
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Protocol, TypeVar
 
 import aiohttp
 import msgspec
 
 from engine import log
-from engine.errors import ConfigurationError, JudgeUnreachable
+from engine.errors import ConfigurationError, JudgeUnreachable, OmegaprmError
 from engine.judge.circuit import Circuit, Pace, retry_after_seconds
 
 MAX_BODY_BYTES = 1 << 20
@@ -37,7 +37,22 @@ _REFUSED = frozenset({400, 413, 415, 422})
 
 _BUSY = frozenset({429, 503})
 _PASSING = frozenset({408, 425, *_BUSY})
-_PROBE: tuple[dict[str, Any], ...] = ({"role": "user", "content": "Say OK."},)
+_PROBE: dict[str, Any] = {
+    "messages": [{"role": "user", "content": "Say OK."}],
+    "max_tokens": 1,
+    "temperature": 0.0,
+}
+
+
+class Subject(msgspec.Struct, frozen=True):
+    """Whose endpoint it is, in messages, the flag that bounds its silence, and the error past that."""
+
+    name: str = "the judge"
+    patience_flag: str = "--judge-patience-seconds"
+    unreachable: type[OmegaprmError] = JudgeUnreachable
+
+
+JUDGE = Subject()
 
 
 class Reply(msgspec.Struct, frozen=True):
@@ -73,14 +88,32 @@ class _Choice(msgspec.Struct):
     finish_reason: str | None = None
 
 
-class _Usage(msgspec.Struct):
+class Usage(msgspec.Struct):
     prompt_tokens: int = 0
     completion_tokens: int = 0
 
 
 class _Completion(msgspec.Struct):
     choices: list[_Choice]
-    usage: _Usage | None = None
+    usage: Usage | None = None
+
+
+class _Probed(msgspec.Struct):
+    choices: list[dict[str, Any]]
+    usage: Usage | None = None
+
+
+class Answer(Protocol):
+    """What every body has that answers a request."""
+
+    @property
+    def choices(self) -> Sequence[object]: ...
+
+    @property
+    def usage(self) -> Usage | None: ...
+
+
+Body = TypeVar("Body", bound=Answer)
 
 
 class Spent(msgspec.Struct):
@@ -94,7 +127,7 @@ class Spent(msgspec.Struct):
 
 
 class Endpoint:
-    """An endpoint's chat completions. Made by start(), which names a wrong URL, key or model at once.
+    """An endpoint's completions. Made by start(), which names a wrong URL, key or model at once.
 
     >>> endpoint = await Endpoint.start("http://localhost:8000/v1", "judge", key=None)
     >>> reply = await endpoint.chat([{"role": "user", "content": "2+2?"}], max_tokens=8, temperature=0.0)
@@ -108,12 +141,20 @@ class Endpoint:
         key: str | None,
         concurrency: int = 32,
         patience_seconds: float = 600.0,
-        request_seconds: float = 120.0,
+        request_seconds: float | None = 120.0,
         pace: Pace = PACE,
         clock: Callable[[], float] = time.monotonic,
+        path: str = "/chat/completions",
+        probe: Mapping[str, Any] = _PROBE,
+        subject: Subject = JUDGE,
+        max_body_bytes: int = MAX_BODY_BYTES,
     ) -> None:
+        """path: what is asked, under url; probe: a request there that any model can answer."""
         self.spent = Spent()
-        self._url = url.rstrip("/") + "/chat/completions"
+        self._url = url.rstrip("/") + path
+        self._probe_request = probe
+        self._subject = subject
+        self._max_body_bytes = max_body_bytes
         self._model = model
         self._key = key
         self._patience_seconds = patience_seconds
@@ -144,13 +185,22 @@ class Endpoint:
         return endpoint
 
     async def chat(self, messages: list[dict[str, Any]], max_tokens: int, temperature: float) -> Reply:
-        """The reply to a chat. Unanswered: this one gets none; JudgeUnreachable: none did, for all our patience."""
+        """The reply to a chat; errors as those of ask()."""
+        request = {"messages": messages, "max_tokens": max_tokens, "temperature": temperature}
+        choice = (await self.ask(request, _Completion)).choices[0]
+        return Reply(choice.message.content or "", choice.finish_reason == "length")
+
+    async def ask(self, request: Mapping[str, Any], kind: type[Body]) -> Body:
+        """The body that answers a request, as the struct given, with a choice at least.
+
+        Unanswered: this request gets none; the subject's error (JudgeUnreachable): none did, for all our patience.
+        """
         since, replies_before, num_tries = self._clock(), self.spent.num_replies, 0
         while True:
             await self._admitted(since)
             try:
                 async with self._permits:
-                    return await self._try(messages, max_tokens, temperature)
+                    return await self._try(request, kind)
             except _Failed as failure:
                 self._note_failure(failure)
                 num_tries += not failure.busy
@@ -187,12 +237,12 @@ class Endpoint:
     async def _probe(self) -> None:
         """Send a question that any model can answer; ConfigurationError where even the first is refused."""
         try:
-            await self._try(list(_PROBE), 1, 0.0)
+            await self._try(self._probe_request, _Probed)
         except _Failed as failure:
             self._note_failure(failure)
         except Unanswered as refusal:
             if self.spent.num_replies == 0:
-                raise ConfigurationError(f"the judge at {self._url}, model {self._model}: {refusal}") from refusal
+                raise ConfigurationError(f"{self._named}, model {self._model}: {refusal}") from refusal
             self._note_failure(_Failed(str(refusal)))
 
     def _note_failure(self, failure: _Failed) -> None:
@@ -205,29 +255,31 @@ class Endpoint:
             self._circuit.on_failure(now, random.random())
         if self._circuit.is_open and not was_open and now >= self._silent_until:
             self._silent_until = now + _SILENT_SECONDS
-            log.tell("endpoint", f"the judge at {self._url} fails ({failure}); what needs it waits")
+            log.tell("endpoint", f"{self._named} fails ({failure}); what needs it waits")
 
     def _check_patience(self, since: float, failure: Exception) -> None:
         if self._circuit.waited(since, self._clock()) >= self._patience_seconds:
-            raise JudgeUnreachable(
-                f"the judge at {self._url} answered nothing for --judge-patience-seconds {self._patience_seconds:g}: "
+            raise self._subject.unreachable(
+                f"{self._named} answered nothing for {self._subject.patience_flag} {self._patience_seconds:g}: "
                 f"{failure}; run the same command again to go on"
             )
 
-    async def _try(self, messages: list[dict[str, Any]], max_tokens: int, temperature: float) -> Reply:
+    @property
+    def _named(self) -> str:
+        return f"{self._subject.name} at {self._url}"
+
+    async def _try(self, request: Mapping[str, Any], kind: type[Body]) -> Body:
         """Send once. Raises _Failed, or Unanswered where the endpoint refuses."""
         self.spent.num_requests += 1
-        request = {"model": self._model, "messages": messages, "max_tokens": max_tokens, "temperature": temperature}
+        data = msgspec.json.encode({"model": self._model, **request})
         try:
-            async with self._session.post(
-                self._url, data=msgspec.json.encode(request), allow_redirects=False
-            ) as response:
-                body = await _body(response)
+            async with self._session.post(self._url, data=data, allow_redirects=False) as response:
+                body = await _body(response, self._max_body_bytes)
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             raise _Failed(str(error) or type(error).__name__) from error
         if response.status != 200:
             self._raise_for(response, body)
-        return self._read(body)
+        return self._read(body, kind)
 
     def _raise_for(self, response: aiohttp.ClientResponse, body: bytes) -> NoReturn:
         status = response.status
@@ -240,20 +292,19 @@ class Endpoint:
         pause = retry_after_seconds(response.headers.get("Retry-After"), datetime.now(UTC))
         raise _Failed(reason, pause if status in _BUSY else None, busy=status == 429)
 
-    def _read(self, body: bytes) -> Reply:
+    def _read(self, body: bytes, kind: type[Body]) -> Body:
         try:
-            completion = msgspec.json.decode(body, type=_Completion)
+            completion = msgspec.json.decode(body, type=kind)
         except (msgspec.DecodeError, RecursionError) as error:
-            raise _Failed(f"no chat completion ({error}): {self._excerpt(body)}") from error
+            raise _Failed(f"no completion ({error}): {self._excerpt(body)}") from error
         if not completion.choices:
-            raise _Failed("a chat completion without choices")
+            raise _Failed("a completion without choices")
         self.spent.num_replies += 1
-        usage = completion.usage or _Usage()
+        usage = completion.usage or Usage()
         self.spent.num_prompt_tokens += usage.prompt_tokens
         self.spent.num_completion_tokens += usage.completion_tokens
         self._circuit.on_answer(self._clock())
-        choice = completion.choices[0]
-        return Reply(choice.message.content or "", choice.finish_reason == "length")
+        return completion
 
     def _excerpt(self, body: bytes) -> str:
         """The beginning of a body for a message, on one line, without the key."""
@@ -266,12 +317,12 @@ def _headers(key: str | None) -> dict[str, str]:
     return headers | ({"Authorization": f"Bearer {key}"} if key else {})
 
 
-async def _body(response: aiohttp.ClientResponse) -> bytes:
-    """The whole body, or a failure at the first byte above MAX_BODY_BYTES."""
+async def _body(response: aiohttp.ClientResponse, max_bytes: int) -> bytes:
+    """The whole body, or a failure at the first byte above max_bytes."""
     body = bytearray()
     async for chunk in response.content.iter_any():
         body += chunk
-        if len(body) > MAX_BODY_BYTES:
+        if len(body) > max_bytes:
             response.close()
-            raise _Failed(f"status {response.status}: a body above {MAX_BODY_BYTES} bytes")
+            raise _Failed(f"status {response.status}: a body above {max_bytes} bytes")
     return bytes(body)

@@ -84,14 +84,14 @@ _LEAST = {
 _ABOVE_ZERO = ("math_verify_seconds", "judge_patience_seconds", "judge_request_seconds")
 
 
-def check_url(url: str | None) -> None:
+def check_url(url: str | None, flag: str = "--judge-url", key_variable: str = KEY_VARIABLE) -> None:
     """UsageError where this cannot be the base of an endpoint."""
     if url is None:
         return
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise UsageError(f"--judge-url {url}: must begin with http:// or https:// and name a host")
+        raise UsageError(f"{flag} {url}: must begin with http:// or https:// and name a host")
     if parts.username or parts.password:
-        raise UsageError(f"--judge-url: must hold no user or password; the key is read from {KEY_VARIABLE}")
+        raise UsageError(f"{flag}: must hold no user or password; the key is read from {key_variable}")
     if parts.query or parts.fragment:
-        raise UsageError(f"--judge-url {url}: must end with its path, as http://host:8000/v1")
+        raise UsageError(f"{flag} {url}: must end with its path, as http://host:8000/v1")

@@ -54,6 +54,14 @@ def model_digest(model: str) -> str:
     return "-".join(describe(model).values())
 
 
+def text_digest(model: str) -> str:
+    """The text side alone, of a folder that need not hold weights."""
+    folder = Path(model)
+    if not folder.is_dir():
+        raise ConfigurationError(f"--model {model}: must be a local folder with the model's tokenizer")
+    return _digest(folder / name for name in _TEXT_FILES if (folder / name).is_file())
+
+
 def _digest(paths: Iterable[Path]) -> str:
     sha = hashlib.sha256()
     for path in paths:

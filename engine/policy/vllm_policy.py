@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import re
 from pathlib import Path
 from typing import Any
 
@@ -23,21 +22,15 @@ from engine.policy import checkpoint, vllm_engine
 from engine.policy.base import Completion, ProblemFailed, Prompt
 from engine.policy.chat import Chat
 from engine.policy.checkpoint import model_digest
+from engine.policy.ends import ENDS
 from engine.policy.gauge import Hear
 from engine.policy.picture_cache import PictureCache
+from engine.policy.special_tokens import STEP_TAGS as STEP_TAGS
+from engine.policy.special_tokens import hidden_tokens
 from engine.prompts import StepFormat, Template
 
 __all__ = ["VllmPolicy", "model_digest"]
 
-STEP_TAGS = ("<step>", "</step>", "<answer>", "</answer>")
-"""Special tokens of some tokenizers that stay in a completion's text; all others are taken out."""
-ENDS: dict[tuple[StepFormat, bool], tuple[str, ...]] = {
-    ("tags", False): ("</answer>",),
-    ("tags", True): ("</step>", "</answer>"),
-    ("paragraphs", True): ("\n\n",),
-    ("lines", True): ("\n",),
-}
-"""Texts behind which nothing is read, so that a completion may stop there; by format, and whether it is one step."""
 MAX_RESENDS = 3
 """Times a request is sent again after vLLM lost its image between its two caches, which mends itself."""
 
@@ -70,7 +63,7 @@ class VllmPolicy:
         self._pictures = PictureCache()
         self._numbers = itertools.count()
         self._tokenizer = engine.renderer.tokenizer
-        self._hidden = _hidden_tokens(self._tokenizer)
+        self._hidden = hidden_tokens(self._tokenizer)
         self._ends = {one_step: Ends.of(self._tokenizer, step_format, one_step) for one_step in (False, True)}
         self._description: dict[str, str] = {}
 
@@ -223,11 +216,3 @@ def _token_of(tokenizer: Any, text: str) -> int | None:
     """The token that is this text and nothing else, if there is one."""
     ids = tokenizer.encode(text, add_special_tokens=False)
     return int(ids[0]) if len(ids) == 1 else None
-
-
-def _hidden_tokens(tokenizer: Any) -> re.Pattern[str]:
-    """Matches the tokenizer's special tokens except the step tags."""
-    special = set(tokenizer.all_special_tokens)
-    special |= {token.content for token in tokenizer.added_tokens_decoder.values() if token.special}
-    names = sorted(special - set(STEP_TAGS), key=len, reverse=True)
-    return re.compile("|".join(map(re.escape, names)) if names else r"(?!)")

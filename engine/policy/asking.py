@@ -1,0 +1,100 @@
+"""What a policy's endpoint is sent, and its body read back as completions. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from engine.config import Sampling
+from engine.judge.endpoint import Usage
+from engine.policy.base import Completion
+from engine.prompts import Turns
+
+
+class Message(msgspec.Struct):
+    content: str | None = None
+
+
+class Choice(msgspec.Struct):
+    """One completion, of either API: text of completions, message of chats."""
+
+    text: str | None = None
+    message: Message | None = None
+    finish_reason: str | None = None
+
+    @property
+    def written(self) -> str:
+        return (self.message.content if self.message else self.text) or ""
+
+
+class Completions(msgspec.Struct):
+    choices: list[Choice]
+    usage: Usage | None = None
+
+
+def sampling_fields(sampling: Sampling, num: int, seed: int, stops: Sequence[str], vllm: bool) -> dict[str, Any]:
+    """How to draw; vllm adds the fields that are vLLM's own."""
+    fields: dict[str, Any] = {
+        "n": num,
+        "seed": seed,
+        "temperature": sampling.temperature,
+        "top_p": sampling.top_p,
+        "max_tokens": sampling.max_new_tokens,
+        **({"stop": list(stops)} if stops else {}),
+    }
+    if vllm:
+        fields |= {
+            "top_k": sampling.top_k,
+            "repetition_penalty": sampling.repetition_penalty,
+            "include_stop_str_in_output": bool(stops),
+        }
+    return fields
+
+
+def chat_fields(turns: Turns, images: Sequence[str]) -> dict[str, Any]:
+    """A chat: images (URLs) before the user's text; a begun reply is vLLM's to go on with."""
+    pictures = [{"type": "image_url", "image_url": {"url": url}} for url in images]
+    user = [*pictures, {"type": "text", "text": turns.user}] if pictures else turns.user
+    messages: list[dict[str, Any]] = [{"role": "system", "content": turns.system}] if turns.system else []
+    messages.append({"role": "user", "content": user})
+    if not turns.reply:
+        return {"messages": messages}
+    messages.append({"role": "assistant", "content": turns.reply})
+    return {"messages": messages, "continue_final_message": True, "add_generation_prompt": False}
+
+
+def completions(body: Completions, stop_is_shown: bool) -> list[Completion]:
+    """The completions of a body. Tokens are the body's own count, which each has a share of by its length.
+
+    stop_is_shown: the text holds what it stopped at; otherwise the tag that it stopped in is closed.
+    """
+    texts = [choice.written for choice in body.choices]
+    if not stop_is_shown:
+        texts = [
+            closed(text) if choice.finish_reason == "stop" else text
+            for text, choice in zip(texts, body.choices, strict=True)
+        ]
+    tokens = shares(body.usage.completion_tokens if body.usage else 0, [len(text) for text in texts])
+    return [
+        Completion(text, num, choice.finish_reason == "length")
+        for text, num, choice in zip(texts, tokens, body.choices, strict=True)
+    ]
+
+
+def closed(text: str) -> str:
+    """With the answer's tag closed where it is open: an endpoint leaves off the text that it stops at."""
+    return text + "</answer>" if text.rfind("<answer>") > text.rfind("</answer>") else text
+
+
+def shares(total: int, lengths: Sequence[int]) -> list[int]:
+    """Whole numbers that add up to the total, in proportion to the lengths, or even where all are 0."""
+    weights = list(lengths) if any(lengths) else [1] * len(lengths)
+    found, given, seen = [], 0, 0
+    for weight in weights:
+        seen += weight
+        until = total * seen // sum(weights)
+        found.append(until - given)
+        given = until
+    return found

@@ -1,0 +1,155 @@
+"""The policy behind an OpenAI-compatible endpoint, such as `vllm serve`: one request an estimate, where it takes n.
+
+Failed requests are sent again with the same seed, by the same client that asks the judge's endpoint.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from engine import log, prompts
+from engine.config import PolicyFlags, Sampling
+from engine.errors import ConfigurationError, PolicyUnreachable
+from engine.images import ImageError, resolve
+from engine.judge.endpoint import Endpoint, Subject, Unanswered
+from engine.policy.asking import Completions, chat_fields, completions, sampling_fields
+from engine.policy.base import Completion, ProblemFailed, Prompt
+from engine.policy.chat import Chat
+from engine.policy.endpoint_flags import POLICY_KEY_VARIABLE
+from engine.policy.ends import ENDS
+from engine.policy.special_tokens import hidden_tokens
+
+POLICY = Subject("the policy", "--policy-patience-seconds", PolicyUnreachable)
+MAX_BODY_BYTES = 64 << 20
+"""n completions of some thousand tokens each are well below it."""
+PATHS = {"completions": "/completions", "chat": "/chat/completions"}
+PROBES: dict[str, dict[str, Any]] = {
+    "completions": {"prompt": "Say OK."},
+    "chat": {"messages": [{"role": "user", "content": "Say OK."}]},
+}
+
+
+class EndpointPolicy:
+    """A StepPolicy; made by start()."""
+
+    def __init__(self, config: PolicyFlags, endpoint: Endpoint, tokenizer: Any = None) -> None:
+        """tokenizer: the model's own, where its folder is at hand."""
+        self._config = config
+        self._endpoint = endpoint
+        self._sampling: Sampling = config.part(Sampling)
+        self._vllm = config.policy_dialect == "vllm"
+        self._tokenizer = tokenizer
+        self._chat = Chat([tokenizer] if tokenizer is not None else [])
+        self._hidden = hidden_tokens(tokenizer) if tokenizer is not None else re.compile(r"(?!)")
+        self._takes_n = True
+
+    @classmethod
+    async def start(cls, config: PolicyFlags, **options: Any) -> EndpointPolicy:
+        """Ask for two completions of a word. ConfigurationError where the endpoint refuses; one that is down is
+        waited for."""
+        assert config.policy_url is not None
+        assert config.policy_model is not None
+        log.tell("loading", f"asking the policy at {config.policy_url}, model {config.policy_model}")
+        tokenizer = await asyncio.to_thread(_tokenizer, config.model) if config.model else None
+        probe = {**PROBES[config.policy_api], "max_tokens": 1, "n": 2}
+        endpoint = await Endpoint.start(
+            config.policy_url,
+            config.policy_model,
+            os.environ.get(POLICY_KEY_VARIABLE),
+            concurrency=config.concurrency,
+            patience_seconds=config.policy_patience_seconds,
+            request_seconds=config.request_seconds or None,
+            path=PATHS[config.policy_api],
+            probe=probe,
+            subject=POLICY,
+            max_body_bytes=MAX_BODY_BYTES,
+            **options,
+        )
+        policy = cls(config, endpoint, tokenizer)
+        try:
+            policy._takes_n = len((await endpoint.ask(probe, Completions)).choices) == 2
+        except BaseException:
+            await endpoint.close()
+            raise
+        return policy
+
+    async def sample(self, prompt: Prompt, num: int, seed: int) -> list[Completion]:
+        """num completions of a state. PolicyUnreachable, ProblemFailed."""
+        return await self._sample(prompt, num, seed, one_step=False)
+
+    async def sample_step(self, prompt: Prompt, num: int, seed: int) -> list[Completion]:
+        """num continuations that end behind their first step; vLLM's dialect alone tells where that is."""
+        if not self._vllm:
+            raise ConfigurationError("--policy-dialect openai: a beam search needs vllm, which shows where a step ends")
+        return await self._sample(prompt, num, seed, one_step=True)
+
+    async def close(self) -> None:
+        await self._endpoint.close()
+
+    async def _sample(self, prompt: Prompt, num: int, seed: int, one_step: bool) -> list[Completion]:
+        stops = ENDS.get((self._config.step_format, one_step), ())
+        asked = await self._prompt_fields(prompt)
+        if self._sampling.temperature == 0:
+            return (await self._draw(asked, 1, seed, stops)) * num
+        sizes = [num] if self._takes_n else [1] * num
+        drawn = await asyncio.gather(*(self._draw(asked, n, seed + at, stops) for at, n in enumerate(sizes)))
+        return [completion for part in drawn for completion in part]
+
+    async def _draw(self, asked: dict[str, Any], num: int, seed: int, stops: Sequence[str]) -> list[Completion]:
+        fields = sampling_fields(self._sampling, num, seed, stops, self._vllm)
+        try:
+            body = await self._endpoint.ask({**asked, **fields}, Completions)
+        except Unanswered as error:
+            raise ProblemFailed(f"the policy's endpoint: {error}") from error
+        if len(body.choices) != num:
+            raise ProblemFailed(f"the policy's endpoint gave {len(body.choices)} of {num} completions")
+        return [
+            Completion(self._hidden.sub("", one.text), one.num_tokens, one.truncated)
+            for one in completions(body, stop_is_shown=self._vllm)
+        ]
+
+    async def _prompt_fields(self, prompt: Prompt) -> dict[str, Any]:
+        config, problem = self._config, prompt.problem
+        turns = prompts.turns(problem.question, prompt.prefix, config.prompt_template, config.step_format)
+        special = {"skip_special_tokens": False} if self._vllm and self._tokenizer is not None else {}
+        if config.policy_api == "chat":
+            images = await asyncio.to_thread(data_urls, Path(problem.image_root), problem.image_paths)
+            return {**chat_fields(turns, images), **special}
+        if problem.image_paths:
+            raise ConfigurationError(
+                f"problem {problem.id} has images, which --policy-api completions cannot send; give --policy-api chat"
+            )
+        if self._vllm:
+            special["add_special_tokens"] = not self._chat.has_template
+        return {"prompt": self._chat.render(turns, 0), **special}
+
+
+def data_urls(root: Path, names: Sequence[str]) -> list[str]:
+    """Images as data URLs. ProblemFailed where one cannot be used."""
+    try:
+        return [_data_url(resolve(root, name)) for name in names]
+    except (ImageError, OSError) as error:
+        raise ProblemFailed(str(error)) from error
+
+
+def _data_url(path: Path) -> str:
+    with Image.open(path) as image:
+        kind = (image.format or "png").lower()
+    return f"data:image/{kind};base64,{base64.b64encode(path.read_bytes()).decode()}"
+
+
+def _tokenizer(folder: str) -> Any:
+    from transformers import AutoTokenizer
+
+    try:
+        return AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(f"--model {folder}: holds no tokenizer that can be loaded: {error}") from error
