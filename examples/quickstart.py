@@ -97,7 +97,7 @@ class Quickstart:
         )  # fmt: skip
 
     def export(self) -> None:
-        command("export", self.out / "store", "--out", self.out / "rows")
+        command("export", self.out / "store", "--out", self.out / "rows", "--counts")
 
     def train(self) -> None:
         command(

@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from engine import journal
-from engine.export import stored_rule
+from engine.export import tree_of
 from engine.records import Estimate
 from engine.store import Store
-from engine.tree import replay
 from evaluator.pages import Family, Picture, Report, Table, write_report
 from evaluator.tree_picture import tree_svg
 from examples.truth import FAMILIES, Digits, family_of, label_quality
@@ -132,7 +131,7 @@ def tree_pictures(store: Store) -> tuple[Picture, ...]:
         if family in pictures or record.state != "done" or not fits or record.num_searches < 2:
             continue
         estimates = list(journal.estimates(store, record.problem.id))
-        tree = replay(stored_rule(store), estimates)
+        tree = tree_of(store, estimates)
         pictures[family] = Picture(
             svg=tree_svg([node(estimate, estimates) for estimate in estimates]),
             caption=f"{record.problem.id}: {record.problem.question} {tree.num_searches} searches, "

@@ -18,10 +18,16 @@ FIRST = (ENGINE_GROUP, "tests/trainer/test_training.py")
 """Groups that take longest: they begin first, so that no worker waits for them at the end."""
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--long", action="store_true", help="also run the tests marked long")
+
+
 @pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Divide the tests among pytest-xdist's workers by file; those that start vLLM all go to one worker."""
     for item in items:
+        if item.get_closest_marker("long") and not config.getoption("--long"):
+            item.add_marker(pytest.mark.skip(reason="runs only with --long"))
         item.add_marker(pytest.mark.xdist_group(group_of(item)))
     places = {name: at for at, name in enumerate(FIRST)}
     items.sort(key=lambda item: places.get(group_of(item), len(FIRST)))

@@ -7,6 +7,7 @@ from typing import Literal
 import msgspec
 
 from engine.errors import UsageError
+from trainer.selection import Select, SelectionRule
 from trainer.targets import LossRule, Target
 
 Part = Literal["vision", "projector", "language"]
@@ -35,6 +36,13 @@ class TrainConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """How much more than a wrong step a right one weighs in the loss."""
     weigh_by: Literal["row", "problem"] = "row"
     """"problem": all rows of one problem together weigh as much as those of any other."""
+    select: Select = "all"
+    """Which rows are taken. "balanced": of each problem as many wrong solutions as right ones; "distinct": a step that
+    several rows share, behind the same steps, counts once, with the rollouts of all of them."""
+    rows_a_problem: int | None = None
+    """Rows of one problem at the most, drawn with the seed; default: all."""
+    max_rows: int | None = None
+    """Rows at the most, whole problems drawn with the seed; default: all."""
     epochs: float = 1.0
     """Passes over the rows."""
     max_steps: int | None = None
@@ -128,6 +136,12 @@ class TrainConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         return {part for part, is_trained in trained.items() if is_trained}
 
     @property
+    def selection_rule(self) -> SelectionRule:
+        return SelectionRule(
+            select=self.select, rows_a_problem=self.rows_a_problem, max_rows=self.max_rows, seed=self.seed
+        )
+
+    @property
     def loss_rule(self) -> LossRule:
         return LossRule(
             kind=self.loss,
@@ -140,6 +154,8 @@ class TrainConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 _LEAST = {
     "gpus": 1,
     "max_steps": 1,
+    "rows_a_problem": 1,
+    "max_rows": 1,
     "batch_size": 1,
     "micro_batch_size": 1,
     "weight_decay": 0,

@@ -8,6 +8,7 @@ folder. The layouts of a line are those of trainer.layouts. Rows stay on disk: w
 from __future__ import annotations
 
 import hashlib
+from abc import ABC, abstractmethod
 from array import array
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -18,7 +19,7 @@ import msgspec
 from engine.errors import BadInput
 from engine.records import TrainingRow
 from trainer.layouts import Broken, parse
-from trainer.targets import LossRule, pairs
+from trainer.targets import LossRule, has_weight
 
 MAX_REASONS_KEPT = 5
 NO_STEP_LEFT = "no step is left for the loss to be taken at"
@@ -32,7 +33,24 @@ class Source(msgspec.Struct, frozen=True):
     repeat_time: float = 1
 
 
-class StoredRows(Sequence[TrainingRow]):
+class RowSequence(Sequence[TrainingRow], ABC):
+    """Rows by their place; what a row is made from is the subclass's."""
+
+    @abstractmethod
+    def row(self, at: int) -> TrainingRow:
+        """The row at a place, from either end."""
+
+    @overload
+    def __getitem__(self, at: int) -> TrainingRow: ...
+    @overload
+    def __getitem__(self, at: slice) -> list[TrainingRow]: ...
+    def __getitem__(self, at: int | slice) -> TrainingRow | list[TrainingRow]:
+        if isinstance(at, slice):
+            return [self.row(place) for place in range(len(self))[at]]
+        return self.row(at)
+
+
+class StoredRows(RowSequence):
     """Rows where they stand on disk, each read when it is asked for."""
 
     def __init__(self) -> None:
@@ -44,13 +62,7 @@ class StoredRows(Sequence[TrainingRow]):
     def __len__(self) -> int:
         return len(self._offset)
 
-    @overload
-    def __getitem__(self, at: int) -> TrainingRow: ...
-    @overload
-    def __getitem__(self, at: slice) -> list[TrainingRow]: ...
-    def __getitem__(self, at: int | slice) -> TrainingRow | list[TrainingRow]:
-        if isinstance(at, slice):
-            return [self[place] for place in range(len(self))[at]]
+    def row(self, at: int) -> TrainingRow:
         source = self.sources[self._source[at]]
         with source.annotation.open("rb") as file:
             file.seek(self._offset[at])
@@ -65,7 +77,7 @@ class StoredRows(Sequence[TrainingRow]):
         self.sources.append(source)
 
 
-class Part(Sequence[TrainingRow]):
+class Part(RowSequence):
     """Some of the rows, in an order of its own; places are theirs in the whole."""
 
     def __init__(self, rows: Sequence[TrainingRow], places: Sequence[int]) -> None:
@@ -75,13 +87,7 @@ class Part(Sequence[TrainingRow]):
     def __len__(self) -> int:
         return len(self.places)
 
-    @overload
-    def __getitem__(self, at: int) -> TrainingRow: ...
-    @overload
-    def __getitem__(self, at: slice) -> list[TrainingRow]: ...
-    def __getitem__(self, at: int | slice) -> TrainingRow | list[TrainingRow]:
-        if isinstance(at, slice):
-            return [self._rows[place] for place in self.places[at]]
+    def row(self, at: int) -> TrainingRow:
         return self._rows[self.places[at]]
 
 
@@ -140,7 +146,7 @@ class _Reader:
             return []
         try:
             rows = parse(line, source.root)
-            usable = [at for at, row in enumerate(rows) if any(map(any, pairs(row, self._rule)))]
+            usable = [at for at, row in enumerate(rows) if has_weight(row, self._rule)]
             if not usable:
                 raise Broken(*self._missing(rows))
             return usable

@@ -42,6 +42,11 @@ def pairs(row: TrainingRow, rule: LossRule) -> list[Pair]:
     return [(yes * rule.positive_weight * row.weight, no * row.weight) for yes, no in made]
 
 
+def has_weight(row: TrainingRow, rule: LossRule) -> bool:
+    """Whether the rule leaves any step of a row for the loss."""
+    return any(map(any, pairs(row, rule)))
+
+
 def first_error(labels: Sequence[float | None]) -> int:
     """Index of the first step whose label is 0; the last index where there is none."""
     return next((at for at, label in enumerate(labels) if label == 0), len(labels) - 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from trainer.record import Record, identity
 from trainer.stop import StopRequest
 
 if TYPE_CHECKING:
+    from engine.records import TrainingRow
     from trainer import card
     from trainer.batches import EncodedRows
     from trainer.learner import Learner
@@ -85,7 +87,7 @@ class _Training:
         join_processes(args)
         _say(f"training on {args.world_size} x {args.device.type}")
         encoder = Encoder.load(config.model, config.max_length)
-        parts = hold_out(self._read.rows, config.held_out_fraction, config.seed)
+        parts = hold_out(self._taken(), config.held_out_fraction, config.seed)
         with_images = environment.num_processes() > 1 or config.freeze_language
         kept, held = (
             EncodedRows(part, encoder, self._stop.check, config.loss_rule, with_images, config.weigh_by == "problem")
@@ -102,6 +104,21 @@ class _Training:
         learner = Learner(model, args, kept, encoder, config)
         self._add_callbacks(learner, held)
         return learner, kept, held
+
+    def _taken(self) -> Sequence[TrainingRow]:
+        """The rows that --select and the flags beside it take. BadInput where none is left."""
+        from trainer.selection import selected
+        from trainer.targets import has_weight
+
+        config, rows = self._config, self._read.rows
+        taken = selected(rows, config.selection_rule)
+        if config.select == "distinct":
+            taken = [row for row in taken if has_weight(row, config.loss_rule)]
+        if not len(taken):
+            raise BadInput(f"--select {config.select}: takes none of the {len(rows)} rows")
+        if len(taken) < len(rows):
+            _say(f"{len(taken)} of {len(rows)} rows taken (--select {config.select})")
+        return taken
 
     def _add_callbacks(self, learner: Learner, held: EncodedRows) -> None:
         from trainer.callbacks import Curves, Looks, Pace, Progress

@@ -78,6 +78,7 @@ FIGURES = (
     Figure("resume_s_per_million", "engine.bench.resume:measure", "seconds a million rollouts", "lower", 20),
     Figure("loop_rollouts_per_s", "engine.bench.loop:measure_rate", "rollouts/s", "higher", 10_000),
     Figure("loop_lag_p99_ms", "engine.bench.loop:measure_lag", "ms", "lower", 50),
+    Figure("train_tokens_per_s", "examples.train_bench:measure", "of a bare loop's tokens/s", "higher", 0.9),
     Figure("engine_efficiency", "engine.bench.efficiency:measure", "share of the bare engine", "higher", 0.95),
     Figure("speedup_over_serial", "engine.bench.serial:measure", "times as many labels a second", "higher", 10),
 )
