@@ -8,7 +8,7 @@ import json
 import os
 import re
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,9 @@ from trainer import rows
 ROOT = Path(__file__).resolve().parents[1]
 README, CONTRIBUTING, FORMATS = ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "docs" / "formats.md"
 DAEMON = ROOT / "docs" / "daemon.md"
+GUIDES = tuple(
+    ROOT / "docs" / f"{name}.md" for name in ("getting-started", "your-own-problems", "your-own-model", "from-mm-prm")
+)
 DOCUMENTS = (
     README,
     CONTRIBUTING,
@@ -40,6 +43,7 @@ DOCUMENTS = (
     ROOT / "docs" / "step-judge.md",
     DAEMON,
     ROOT / "docs" / "reference.md",
+    *GUIDES,
 )
 PACKAGES = ("engine", "trainer", "evaluator")
 PRESETS_OF = {"annotate": PRESETS, "bench": PRESETS}
@@ -87,10 +91,11 @@ def flags_of(command: str) -> set[str]:
     return common | {f"--{name}" for name in fields} | {f"--no-{name}" for name in fields}
 
 
-def command_lines() -> list[tuple[str, list[str]]]:
-    """(command, arguments) of every line in README's shell blocks, shell variables set to 3."""
+def command_lines(documents: Iterable[Path] = (README, *GUIDES)) -> list[tuple[str, list[str]]]:
+    """(command, arguments) of every line in the shell blocks of documents, shell variables set to 3."""
     found = []
-    for line in "".join(blocks(README, "sh")).replace("\\\n", " ").splitlines():
+    text = "".join(block for document in documents for block in blocks(document, "sh"))
+    for line in text.replace("\\\n", " ").splitlines():
         words = shlex.split(re.sub(r"\$[A-Z_]+", "3", line), comments=True)
         at = next(at for at, word in enumerate(words) if COMMAND.fullmatch(word))
         found.append((words[at].removeprefix("bin/"), words[at + 1 :]))
@@ -116,7 +121,7 @@ def test_the_table_of_structs_is_that_of_the_commands() -> None:
         assert struct_of(name).__name__ in (ROOT / "bin" / name).read_text()
 
 
-def test_flags_in_readmes_commands_exist() -> None:
+def test_flags_in_the_guides_commands_exist() -> None:
     assert command_lines()
     for command, arguments in command_lines():
         used = {word.partition("=")[0] for word in arguments if word.startswith("--")}
@@ -139,7 +144,7 @@ def test_flags_anywhere_in_the_documents_exist() -> None:
 @pytest.mark.parametrize(
     ("command", "arguments"), [line for line in command_lines() if line[0] not in WITHOUT_STRUCT], ids=str
 )
-def test_readmes_commands_parse_as_they_stand(command: str, arguments: list[str]) -> None:
+def test_the_guides_commands_parse_as_they_stand(command: str, arguments: list[str]) -> None:
     config = commands.parse(struct_of(command), arguments, command, PRESETS_OF.get(command))
     assert isinstance(config, struct_of(command))
 
