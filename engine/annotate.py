@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import msgspec
 
-from engine import history, journal, log
+from engine import ahead, history, journal, log
 from engine.collector import rare_collections
-from engine.config import LATER_RULES, PART_RULE, AnnotateConfig, Sampling, SearchRule
+from engine.config import AnnotateConfig, SearchRule
 from engine.display import shown
 from engine.errors import Drained
+from engine.fingerprint import fingerprint, later_defaults
 from engine.judge.base import Judge
-from engine.judge.flags import judge_settings
 from engine.lifecycle import drain_on_signal, in_thread, unless_draining
 from engine.meter import Meter
 from engine.opening import read_seeds, start_enduring, start_policy
 from engine.orphans import end_orphans
 from engine.policy.base import Policy
-from engine.policy.identity import policy_identity
 from engine.problems import SeedSet
 from engine.progress import Progress
 from engine.records import Problem, ProblemState
@@ -80,28 +80,6 @@ async def _parts(
         store.close()
 
 
-def fingerprint(config: AnnotateConfig, seeds: SeedSet) -> dict[str, str]:
-    """What decides the labels, by name: a store goes on only under the very same values."""
-    named = {
-        **msgspec.structs.asdict(config.part(SearchRule)),
-        **msgspec.structs.asdict(config.part(Sampling)),
-        "run_seed": config.run_seed,
-        "prompt_template": config.prompt_template,
-        "step_format": config.step_format,
-        "model": policy_identity(config),
-        "judge": judge_settings(config),
-        "seeds": seeds.fingerprint(),
-    }
-    if not config.first_part:
-        del named[PART_RULE]
-    return {name: str(value) for name, value in named.items()}
-
-
-def later_defaults() -> dict[str, str]:
-    """What a store that does not name a later rule was made under; PART_RULE belongs to stores with parts alone."""
-    return {name: str(getattr(SearchRule(), name)) for name in LATER_RULES if name != PART_RULE}
-
-
 async def grow_all(
     config: AnnotateConfig,
     seeds: SeedSet,
@@ -113,15 +91,39 @@ async def grow_all(
     """Grow every tree that the store does not hold finished; Drained where a signal came first."""
     await store.commit([Write("meta", REJECTED_KEY, msgspec.msgpack.encode(seeds.rejected))])
     states = {problem.id: _state(store, problem) for problem in seeds.problems}
+    progress = _progress(seeds, states)
+    search = _search(config, store, policy, judge, progress, meter.draining)
+
+    async def grow(problem: Problem) -> None:
+        with progress.opened():
+            await search.grow(problem, seeds.image_digests.get(problem.id, ()))
+
     waiting = [problem for problem in seeds.problems if states[problem.id] == "open"]
-    progress = Progress(
+    meter.run(progress, policy, judge)
+    async with history.kept(store, progress, meter=meter), shown(meter):
+        with rare_collections(), meter.until_end():
+            async with ahead.closing(search.ahead):
+                await run_all(waiting, grow, config.concurrency, meter.draining, config.drain_seconds)
+    if progress.num_ended < len(seeds.problems):
+        raise Drained(f"stopped on a signal with everything saved ({meter.line()}); run the same command again")
+    _report(store, seeds)
+
+
+def _progress(seeds: SeedSet, states: Mapping[str, ProblemState]) -> Progress:
+    """What earlier runs have done counts as done."""
+    count = Counter(states.values())
+    return Progress(
         len(seeds.problems),
-        len(seeds.problems) - len(waiting),
-        num_quarantined_before=list(states.values()).count("quarantined"),
+        len(seeds.problems) - count["open"],
+        num_quarantined_before=count["quarantined"],
         num_rejected=len(seeds.rejected),
     )
-    draining = meter.draining
-    search = Search(
+
+
+def _search(
+    config: AnnotateConfig, store: Store, policy: Policy, judge: Judge, progress: Progress, draining: asyncio.Event
+) -> Search:
+    return Search(
         policy=policy,
         judge=judge,
         store=store,
@@ -131,19 +133,8 @@ async def grow_all(
         draining=draining,
         on_estimate=progress.on_estimate,
         on_end=progress.on_end,
+        ahead=ahead.of(config, policy),
     )
-
-    async def grow(problem: Problem) -> None:
-        with progress.opened():
-            await search.grow(problem, seeds.image_digests.get(problem.id, ()))
-
-    meter.run(progress, policy, judge)
-    async with history.kept(store, progress, meter=meter), shown(meter):
-        with rare_collections(), meter.until_end():
-            await run_all(waiting, grow, config.concurrency, draining, config.drain_seconds)
-    if progress.num_ended < len(seeds.problems):
-        raise Drained(f"stopped on a signal with everything saved ({meter.line()}); run the same command again")
-    _report(store, seeds)
 
 
 def _state(store: Store, problem: Problem) -> ProblemState:

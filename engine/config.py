@@ -156,6 +156,9 @@ class AnnotateConfig(PolicyFlags, frozen=True, kw_only=True, forbid_unknown_fiel
     """Folder of the LMDB store; made if it is not there, resumed if it is."""
     commit_window_ms: float = 0.0
     """Time a commit waits for others to share its sync: fewer and larger writes on slow disks, paid with latency."""
+    speculate: int = 0
+    """Estimates that searches may want next are sampled ahead while the engine has room, at most so many at once.
+    Labels stay the same, byte for byte; what no search wants is dropped. 0: none."""
     num_rollouts: int = 16
     """Rollouts an estimate (k)."""
     max_searches: int = 200
@@ -253,6 +256,7 @@ _LEAST = {
     "engine_restarts": 0,
     "stall_seconds": 0,
     "commit_window_ms": 0,
+    "speculate": 0,
 }
 
 Preset = Literal["mmprm", "paper", "parts"]

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import msgspec
 
 from engine import journal
+from engine.ahead import Ahead, Ask
 from engine.config import SearchRule
+from engine.foresight import next_wants
 from engine.judge.base import Judge
 from engine.policy.base import Completion, Policy, ProblemFailed, Prompt
 from engine.prompts import Solution, StepFormat, parse
@@ -25,7 +27,7 @@ REPLAYED_A_TURN = 16
 
 @dataclass(frozen=True)
 class Search:
-    """What every search of a run shares. on_estimate and on_end tell the progress display."""
+    """What every search of a run shares. on_estimate and on_end tell the progress display; ahead samples ahead."""
 
     policy: Policy
     judge: Judge
@@ -37,6 +39,7 @@ class Search:
     on_estimate: Callable[[Estimate], None] = field(default=lambda estimate: None)
     on_end: Callable[[ProblemRecord], None] = field(default=lambda record: None)
     turns: Turns = field(default_factory=Turns)
+    ahead: Ahead | None = None
 
     async def grow(self, problem: Problem, image_digests: tuple[str, ...] = ()) -> None:
         """Grow a problem's tree from where the store has it until it is done, fails, or the run drains.
@@ -49,6 +52,9 @@ class Search:
             record = ProblemRecord(
                 problem=problem, state="quarantined", reason=str(failure), image_digests=image_digests
             )
+        finally:
+            if self.ahead is not None:
+                self.ahead.drop(problem.id)
         if record is not None:
             await self.store.commit([journal.write_problem(record)])
             self.on_end(record)
@@ -67,7 +73,7 @@ class Search:
             if self.draining.is_set():
                 return None
             await self.turns.take()
-            estimate = await self._estimate(problem, image_digests, want)
+            estimate = await self._estimate(problem, image_digests, want, tree)
             record = _counted(record, estimate)
             writes = [journal.write_estimate(problem.id, estimate)]
             if estimate.number == 0:
@@ -83,16 +89,28 @@ class Search:
         except ValueError as error:
             raise StoreDamaged(f"stored estimates do not fit together: {error}") from error
 
-    async def _estimate(self, problem: Problem, image_digests: tuple[str, ...], want: Want) -> Estimate:
-        prefix = journal.prefix_of(self.store, problem.id, want.origin)
-        seed = derive_seed(self.run_seed, problem.id, want.number)
-        prompt = Prompt(problem, prefix, image_digests)
-        completions = [_storable(one) for one in await self.policy.sample(prompt, want.num, seed)]
+    async def _estimate(self, problem: Problem, image_digests: tuple[str, ...], want: Want, tree: Tree) -> Estimate:
+        ask = self._ask(problem, image_digests, want)
+        completions = [_storable(one) for one in await self._completions(ask, tree)]
         await self.turns.take()
         solutions = [None if one.truncated else parse(one.text, self.step_format) for one in completions]
         verdicts = await self._verdicts(problem, [solution.answer for solution in solutions if solution])
         rollouts = (_rollout(*pair, verdicts) for pair in zip(completions, solutions, strict=True))
-        return Estimate(want.number, want.origin, prefix, seed, tuple(rollouts))
+        return Estimate(want.number, want.origin, ask.prompt.prefix, ask.seed, tuple(rollouts))
+
+    async def _completions(self, ask: Ask, tree: Tree) -> list[Completion]:
+        if self.ahead is None:
+            return await self.policy.sample(*ask)
+        return await self.ahead.sample(ask, lambda: self._next_asks(ask.prompt, tree))
+
+    def _next_asks(self, prompt: Prompt, tree: Tree) -> Iterator[Ask]:
+        for want in next_wants(tree):
+            yield self._ask(prompt.problem, prompt.image_digests, want)
+
+    def _ask(self, problem: Problem, image_digests: tuple[str, ...], want: Want) -> Ask:
+        prefix = journal.prefix_of(self.store, problem.id, want.origin)
+        seed = derive_seed(self.run_seed, problem.id, want.number)
+        return Ask(Prompt(problem, prefix, image_digests), want.num, seed)
 
     async def _verdicts(self, problem: Problem, answers: Iterable[str]) -> dict[str, Verdict]:
         """One verdict for each distinct answer: most rollouts of a problem share a few."""

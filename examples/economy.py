@@ -17,10 +17,11 @@ from pathlib import Path
 from typing import Any
 
 from engine import commands
-from engine.annotate import fingerprint, grow_all, later_defaults, start_judge
+from engine.annotate import grow_all, start_judge
 from engine.config import AnnotateConfig
 from engine.errors import OmegaprmError
 from engine.export import ExportConfig, export
+from engine.fingerprint import fingerprint, later_defaults
 from engine.lifecycle import drain_on_signal
 from engine.meter import Meter
 from engine.opening import read_seeds, start_policy

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from engine import ahead
 from engine.bench.run import Run
 from engine.config import SearchRule
 from engine.judge.base import Judge
@@ -58,9 +59,11 @@ async def grow(run: Run, policy: Policy, problems: list[Problem], num_open: int,
         run_seed=run.config.run_seed,
         draining=asyncio.Event(),
         on_estimate=on_estimate,
+        ahead=ahead.of(run.config, policy),
     )
     began = time.perf_counter()
-    await run_all(problems, search.grow, num_open, search.draining, 0)
+    async with ahead.closing(search.ahead):
+        await run_all(problems, search.grow, num_open, search.draining, 0)
     seconds = time.perf_counter() - began
     await judge.close()
     store.close()

@@ -65,6 +65,11 @@ class BoundedPolicy:
         self._policy = policy
         self._places = places
 
+    @property
+    def limit(self) -> int:
+        """Requests that may be in flight now."""
+        return self._places.limit
+
     async def sample(self, prompt: Prompt, num: int, seed: int) -> list[Completion]:
         async with self._places:
             return await self._policy.sample(prompt, num, seed)

@@ -7,6 +7,7 @@ tests/engine/test_traces.py reads what it wrote.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import sys
 import tempfile
@@ -15,11 +16,14 @@ from pathlib import Path
 from engine.annotate import grow_all, start_judge
 from engine.concurrency import START, Signals
 from engine.config import AnnotateConfig
+from engine.errors import Drained
 from engine.meter import Meter
 from engine.opening import read_seeds, start_policy
 from engine.policy.bounded import BoundedPolicy, InFlight, Listener
 from engine.store import Store
 
+SECONDS = 75
+"""Of the run that is recorded, without loading."""
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 
 
@@ -45,7 +49,10 @@ async def record(config: AnnotateConfig) -> list[list[float]]:
     policy.tell(listener.hear)  # type: ignore[attr-defined]
     with Store.open(Path(config.store)) as store:
         judge = await start_judge(config, store)
-        await grow_all(config, seeds, store, BoundedPolicy(policy, places), judge, Meter(asyncio.Event()))
+        draining = asyncio.Event()
+        asyncio.get_running_loop().call_later(SECONDS, draining.set)
+        with contextlib.suppress(Drained):
+            await grow_all(config, seeds, store, BoundedPolicy(policy, places), judge, Meter(draining))
         await judge.close()
     await policy.close()
     return listener.samples
@@ -61,6 +68,7 @@ if __name__ == "__main__":
             in_flight="auto",
             concurrency=256,
             rollout_budget=48,
+            drain_seconds=0,
             max_new_tokens=160,
             temperature=1.4,
             kv_cache_gib=float(gib),

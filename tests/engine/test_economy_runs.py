@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from engine.annotate import annotate, later_defaults
+from engine.annotate import annotate
 from engine.config import LATER_RULES, PART_RULE, AnnotateConfig
 from engine.errors import ConfigurationError, Drained
 from engine.export import ExportConfig, export, stored_rule
+from engine.fingerprint import later_defaults
 from engine.policy.base import Completion, Prompt
 from engine.store import FINGERPRINT_KEY, Fingerprint, Store, Write, pack
 from tests.fakes.policy import ScriptedPolicy

@@ -1,0 +1,32 @@
+"""What decides the labels of a store, by name: a store goes on only under the very same values."""
+
+from __future__ import annotations
+
+import msgspec
+
+from engine.config import LATER_RULES, PART_RULE, AnnotateConfig, Sampling, SearchRule
+from engine.judge.flags import judge_settings
+from engine.policy.identity import policy_identity
+from engine.problems import SeedSet
+
+
+def fingerprint(config: AnnotateConfig, seeds: SeedSet) -> dict[str, str]:
+    """What decides the labels, by name: a store goes on only under the very same values."""
+    named = {
+        **msgspec.structs.asdict(config.part(SearchRule)),
+        **msgspec.structs.asdict(config.part(Sampling)),
+        "run_seed": config.run_seed,
+        "prompt_template": config.prompt_template,
+        "step_format": config.step_format,
+        "model": policy_identity(config),
+        "judge": judge_settings(config),
+        "seeds": seeds.fingerprint(),
+    }
+    if not config.first_part:
+        del named[PART_RULE]
+    return {name: str(value) for name, value in named.items()}
+
+
+def later_defaults() -> dict[str, str]:
+    """What a store that does not name a later rule was made under; PART_RULE belongs to stores with parts alone."""
+    return {name: str(getattr(SearchRule(), name)) for name in LATER_RULES if name != PART_RULE}
