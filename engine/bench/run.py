@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -13,7 +15,7 @@ import msgspec
 from engine.bench.config import BenchConfig
 from engine.bench.figures import FIGURES, Entry, Figure
 from engine.bench.recording import Recorder
-from engine.errors import BadInput
+from engine.errors import BadInput, StoreFailed
 
 Entries = dict[str, Entry]
 
@@ -50,12 +52,23 @@ def bench(config: BenchConfig) -> None:
     text = msgspec.json.format(msgspec.json.encode(entries), indent=2).decode()
     print(text)
     if config.out:
-        Path(config.out).write_text(text + "\n")
+        with _sentence(f"--out {config.out}"):
+            Path(config.out).write_text(text + "\n")
+
+
+@contextlib.contextmanager
+def _sentence(what: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise StoreFailed(f"{what}: {error.strerror}") from error
 
 
 async def _measure(config: BenchConfig) -> Entries:
     chosen = [figure for figure in FIGURES if not config.names or figure.name in config.names]
-    with tempfile.TemporaryDirectory(prefix="bench-", dir=config.store or None) as folder:
+    with _sentence(f"--store {config.store}"):
+        made = tempfile.TemporaryDirectory(prefix="bench-", dir=config.store or None)
+    with made as folder:
         run = Run(config, Path(folder))
         try:
             return {figure.name: await _one(run, figure) for figure in chosen}
@@ -75,7 +88,8 @@ def _read(path: Path) -> Entries:
     try:
         return msgspec.json.decode(path.read_bytes(), type=Entries)
     except (OSError, msgspec.MsgspecError) as error:
-        raise BadInput(f"--against {path}: must be an output of bin/bench: {error}") from error
+        reason = getattr(error, "strerror", None) or error
+        raise BadInput(f"--against {path}: must be an output of bin/bench: {reason}") from error
 
 
 def _compared(entry: Entry, earlier: Entry | None) -> Entry:

@@ -17,7 +17,7 @@ from engine.bench.config import BenchConfig
 from engine.bench.figures import FIGURES, Figure, Measured
 from engine.collector import rare_collections
 from engine.config import SearchRule
-from engine.errors import BadInput, UsageError
+from engine.errors import BadInput, StoreFailed, UsageError
 
 PERFORMANCE = Path(__file__).resolve().parents[3] / "docs" / "performance.md"
 SCRIPTED = ("bytes_per_open_search", "resume_s_per_million", "loop_rollouts_per_s", "loop_lag_p99_ms")
@@ -70,6 +70,14 @@ def test_a_file_that_is_no_output_is_refused(tmp_path: Path) -> None:
     (tmp_path / "other.json").write_text("[1]")
     with pytest.raises(BadInput, match="--against"):
         runner.bench(BenchConfig(names=SCRIPTED[:1], against=str(tmp_path / "other.json")))
+
+
+@pytest.mark.usefixtures("small")
+@pytest.mark.parametrize("flag", ["out", "store"])
+def test_a_place_that_is_not_there_is_a_sentence(tmp_path: Path, flag: str) -> None:
+    config = BenchConfig(names=SCRIPTED[:1], repeats=1, **{flag: str(tmp_path / "missing" / "x")})
+    with pytest.raises(StoreFailed, match=rf"--{flag} .*x: No such file"):
+        runner.bench(config)
 
 
 def test_the_value_of_a_figure_is_the_median() -> None:
