@@ -42,6 +42,7 @@ DOCUMENTS = (
     ROOT / "docs" / "training.md",
     ROOT / "docs" / "step-judge.md",
     DAEMON,
+    ROOT / "docs" / "scaling.md",
     ROOT / "docs" / "reference.md",
     *GUIDES,
 )
