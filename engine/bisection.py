@@ -62,14 +62,14 @@ def _next_step(tree: Tree, search: Search) -> int:
             if _node(tree, search, step).correct:
                 return step
         for step in between:
-            if search.candidate.digests[step - 1] in tree.node_of:
+            if search.candidate.digest(step) in tree.node_of:
                 return step
     return search.middle
 
 
 def _node(tree: Tree, search: Search, step: int) -> Node:
     """The state after a step of the rollout under search, as far as it is known."""
-    digest = search.candidate.digests[step - 1]
+    digest = search.candidate.digest(step)
     origin = Origin(search.estimate, search.candidate.rollout, step)
     return tree.node(digest) or evidence.discovered(tree, digest, origin)
 
@@ -77,7 +77,7 @@ def _node(tree: Tree, search: Search, step: int) -> Node:
 def _conclude(tree: Tree, search: Search) -> None:
     """Step high is the first error, once its MC = 0 is sure; the last step is wrong by the judge's word."""
     error = FirstError(search.estimate, search.candidate.rollout, search.high - 1)
-    if search.high < len(search.candidate.digests):
+    if search.high < search.candidate.num_steps:
         node = _node(tree, search, search.high)
         missing = num_missing(tree.rule, node, "end")
         if missing:

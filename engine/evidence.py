@@ -64,10 +64,7 @@ def _is_live(tree: Tree, node: Node) -> bool:
 
 def _offer(tree: Tree, node: Node) -> None:
     """Make candidates of pending rollouts whose text is new to the tree. The shorter has the higher Q."""
-    for candidate in node.pending:
-        if candidate.digests[-1] not in tree.seen:
-            tree.seen.add(candidate.digests[-1])
-            node.candidates.append(candidate)
+    node.candidates += [candidate for candidate in node.pending if tree.is_new(candidate)]
     node.pending = ()
     prefers_short = tree.rule.beta <= 1
 

@@ -35,7 +35,7 @@ def _middle(tree: Tree, search: Search, low: int, high: int) -> int | None:
     """The first step between a right and a wrong one that takes rollouts; states that are known take none."""
     while high - low > 1:
         middle = (low + high) // 2
-        node = tree.node(search.candidate.digests[middle - 1])
+        node = tree.node(search.candidate.digest(middle))
         if node is None:
             return middle
         if not node.judged:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from array import array
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Literal, NamedTuple
+
+import msgspec
 
 from engine.config import SearchRule
 from engine.records import Estimate, Origin
@@ -27,13 +31,26 @@ class Want(NamedTuple):
     num: int
 
 
-class Candidate(NamedTuple):
-    """An incorrect rollout not selected yet; digests[i] stands for the state after its step i + 1."""
+class Candidate(msgspec.Struct, frozen=True, gc=False):
+    """An incorrect rollout not selected yet. A search holds hundreds, thus digests in one piece and no tracking."""
 
     num_words: int
     estimate: int
     rollout: int
-    digests: tuple[bytes, ...]
+    digests: bytes
+
+    @property
+    def num_steps(self) -> int:
+        return len(self.digests) // DIGEST_BYTES
+
+    def digest(self, step: int) -> bytes:
+        """Stands for the state after a step, the first being 1."""
+        return self.digests[(step - 1) * DIGEST_BYTES : step * DIGEST_BYTES]
+
+    @property
+    def end(self) -> int:
+        """The digest of all its text."""
+        return int.from_bytes(self.digests[-DIGEST_BYTES:], "big")
 
 
 class FirstError(NamedTuple):
@@ -103,6 +120,7 @@ class Search:
 class Tree:
     """All that the next decision needs; texts stay in the store. nodes are in the order of their discovery.
 
+    seen holds the ends of all candidates there ever were, in order: a set would take eight times the memory.
     passing, kept where rollouts are reused, counts (correct, judged) of the rollouts that went through a state
     which is no node yet. watch is told after every decision, for those who draw a search; no decision depends on it.
     """
@@ -110,7 +128,7 @@ class Tree:
     rule: SearchRule
     nodes: list[Node] = field(default_factory=list)
     node_of: dict[bytes, int] = field(default_factory=dict)
-    seen: set[bytes] = field(default_factory=set)
+    seen: array[int] = field(default_factory=lambda: array("Q"))
     passing: dict[bytes, tuple[int, int]] = field(default_factory=dict)
     errors: list[FirstError] = field(default_factory=list)
     search: Search | None = None
@@ -124,6 +142,14 @@ class Tree:
     @classmethod
     def new(cls, rule: SearchRule) -> Tree:
         return cls(rule, want=Want(0, None, rule.num_rollouts))
+
+    def is_new(self, candidate: Candidate) -> bool:
+        """Whether no candidate had this text before; from now on one had."""
+        place = bisect_left(self.seen, candidate.end)
+        if self.seen[place : place + 1] == array("Q", [candidate.end]):
+            return False
+        self.seen.insert(place, candidate.end)
+        return True
 
     def node(self, digest: bytes) -> Node | None:
         """The state of a digest, where it is known."""
@@ -147,7 +173,7 @@ def incorrect_rollouts(start: bytes, estimate: Estimate) -> list[Candidate]:
             num_words=sum(len(step.split()) for step in rollout.steps),
             estimate=estimate.number,
             rollout=index,
-            digests=state_digests(start, rollout.steps),
+            digests=b"".join(state_digests(start, rollout.steps)),
         )
         for index, rollout in enumerate(estimate.rollouts)
         if rollout.outcome == "incorrect"

@@ -113,7 +113,7 @@ def _select(tree: Tree) -> None:
         _want_candidates(tree)
         return
     candidate = tree.nodes[best].candidates.pop()
-    tree.search = Search(best, candidate, 0, [len(candidate.digests)])
+    tree.search = Search(best, candidate, 0, [candidate.num_steps])
 
 
 def _want_candidates(tree: Tree) -> None:

@@ -20,8 +20,8 @@ from engine.store.database import Database, Write
 
 MAX_BATCH_BYTES = 32 << 20
 """A batch is cut here: a backlog neither fills memory with dirty pages nor keeps the first waiting."""
-MAX_WOKEN_AT_ONCE = 64
-"""Waiters woken in one turn of the event loop, so that others get theirs in between."""
+MAX_WOKEN_AT_ONCE = 8
+"""Waiters woken in one turn of the event loop, so that others get theirs in between: each applies its estimate."""
 
 Future: TypeAlias = "asyncio.Future[None] | concurrent.futures.Future[None]"
 

@@ -169,10 +169,10 @@ class _Watcher:
         path.is_over = True
         if tree.errors and tree.errors[-1][:2] == (path.estimate, path.rollout):
             path.first_error = tree.errors[-1].step + 1
-        elif search.candidate.digests[search.middle - 1] in tree.node_of:
+        elif search.candidate.digest(search.middle) in tree.node_of:
             self._add(tree, search, search.middle, None)
 
     def _add(self, tree: Tree, search: Search, step: int, right: bool | None) -> None:
-        node = tree.node_of.get(search.candidate.digests[step - 1])
+        node = tree.node_of.get(search.candidate.digest(step))
         if node is not None:
             self.paths[-1].cuts.append(Cut(step, node, right))

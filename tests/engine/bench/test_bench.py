@@ -25,10 +25,10 @@ SCRIPTED = ("bytes_per_open_search", "resume_s_per_million", "loop_rollouts_per_
 
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The scripted figures at a size that takes a second."""
+    """The scripted figures at a size that takes a second or two."""
     for name in ("RATE_PROBLEMS", "RATE_OPEN", "LAG_PROBLEMS", "LAG_OPEN"):
         monkeypatch.setattr(loop, name, 8)
-    monkeypatch.setattr(memory, "NUM_SEARCHES", 4)
+    monkeypatch.setattr(memory, "NUM_SEARCHES", 200)
     for module in (memory, resume):
         monkeypatch.setattr(module, "NUM_TEMPLATES", 1)
     monkeypatch.setattr(resume, "NUM_SEARCHES", 2)
