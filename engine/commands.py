@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
@@ -67,7 +68,7 @@ def _preset(name: str | None, presets: Presets) -> Mapping[str, Any]:
 def _toml(path: Path, config_type: type[msgspec.Struct]) -> dict[str, Any]:
     """The file's fields, each checked against the struct's type."""
     try:
-        table = msgspec.toml.decode(path.read_bytes())
+        table = msgspec.toml.decode(path.read_bytes().removeprefix(codecs.BOM_UTF8))
     except OSError as error:
         raise ConfigurationError(f"--config {path}: {error.strerror}") from error
     except msgspec.DecodeError as error:
@@ -79,10 +80,24 @@ def _toml(path: Path, config_type: type[msgspec.Struct]) -> dict[str, Any]:
         if name not in types:
             raise ConfigurationError(f"--config {path}: {key}: there is no such flag")
         try:
-            values[name] = msgspec.convert(value, types[name], strict=False)
+            values[name] = _converted(value, types[name])
         except msgspec.ValidationError as error:
             raise ConfigurationError(f"--config {path}: {key} = {value!r}: {error}") from error
     return values
+
+
+def _converted(value: Any, kind: Any) -> Any:
+    """The value as a flag's type; one text stands for a list of one, as on the command line."""
+    try:
+        return msgspec.convert(value, kind, strict=False)
+    except msgspec.ValidationError:
+        if not isinstance(value, str):
+            raise
+        try:
+            return msgspec.convert([value], kind, strict=False)
+        except msgspec.ValidationError:
+            pass
+        raise
 
 
 def _defaults(config_type: type[msgspec.Struct]) -> list[tuple[str, Any]]:

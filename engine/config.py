@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Literal
 
 import msgspec
@@ -134,7 +135,8 @@ class PolicyFlags(PolicyEndpointFlags, frozen=True, kw_only=True, forbid_unknown
     def __post_init__(self) -> None:
         super().__post_init__()
         for name, least in _LEAST.items():
-            if getattr(self, name, least) < least:
+            value = getattr(self, name, None)
+            if value is not None and value < least:
                 raise UsageError(f"--{name.replace('_', '-')} {getattr(self, name)}: must be at least {least}")
         if isinstance(self.in_flight, int) and self.in_flight < 1:
             raise UsageError(f"--in-flight {self.in_flight}: must be at least 1, or auto")
@@ -142,11 +144,19 @@ class PolicyFlags(PolicyEndpointFlags, frozen=True, kw_only=True, forbid_unknown
             raise UsageError(f"--top-p {self.top_p}: must be above 0 and at most 1")
         if not 0 < self.repetition_penalty <= 2:
             raise UsageError(f"--repetition-penalty {self.repetition_penalty}: must be above 0 and at most 2")
+        require_finite(self)
         parse_shard(self.shard)
 
     def part(self, kind: type[msgspec.Struct]) -> Any:
         """The fields of this config that a smaller struct names, as that struct."""
         return kind(**{name: getattr(self, name) for name in kind.__struct_fields__})
+
+
+def require_finite(config: msgspec.Struct) -> None:
+    """UsageError where a flag is NaN or infinite."""
+    for name, value in msgspec.structs.asdict(config).items():
+        if isinstance(value, float) and not math.isfinite(value):
+            raise UsageError(f"--{name.replace('_', '-')} {value}: must be a finite number")
 
 
 class AnnotateConfig(PolicyFlags, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -195,6 +205,9 @@ class AnnotateConfig(PolicyFlags, frozen=True, kw_only=True, forbid_unknown_fiel
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        for name in ("alpha", "beta", "length_scale"):
+            if getattr(self, name) <= 0:
+                raise UsageError(f"--{name.replace('_', '-')} {getattr(self, name)}: must be above 0")
         if self.commit_window_ms > MAX_COMMIT_WINDOW_MS:
             raise UsageError(f"--commit-window-ms {self.commit_window_ms:g}: must be at most {MAX_COMMIT_WINDOW_MS}")
         for name in ("first_part", "settle_right", "value_rollouts"):
@@ -259,6 +272,12 @@ _LEAST = {
     "engine_restarts": 0,
     "stall_seconds": 0,
     "dry_run": 0,
+    "c_puct": 0,
+    "max_model_len": 1,
+    "max_num_seqs": 1,
+    "max_num_batched_tokens": 1,
+    "tensor_parallel_size": 1,
+    "data_parallel_size": 1,
     "commit_window_ms": 0,
     "speculate": 0,
 }

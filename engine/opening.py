@@ -25,7 +25,8 @@ def read_seeds(config: PolicyFlags) -> SeedSet:
     root = Path(config.image_root) if config.image_root is not None else None
     seeds = read_problems([Path(path) for path in config.seeds], root, parse_shard(config.shard))
     for rejected in seeds.rejected:
-        message = f"rejected {rejected.file}:{rejected.line}: {rejected.field}: {rejected.reason}"
+        whose = "" if rejected.id is None else f" (id {rejected.id})"
+        message = f"rejected {rejected.file}:{rejected.line}: {rejected.field}: {rejected.reason}{whose}"
         log.tell("rejected", message, **msgspec.structs.asdict(rejected))
     seeds.require_usable()
     return seeds

@@ -32,7 +32,12 @@ MMPRM_REQUEST = (
 """MM-PRM's own prompt; earlier steps follow it as "Previous Steps:" in the user's turn."""
 
 _TAGS = re.compile(r"<step>(.*?)</step>|<answer>(.*?)</answer>", re.DOTALL)
-_ANSWER_LEAD = re.compile(r"^\s*(?:\*\*)?(?:the )?(?:final )?answer(?:\*\*)?\s*(?:is|:)\s*(?:\*\*)?\s*", re.IGNORECASE)
+_ANSWER_LEAD = re.compile(
+    r"^\W{0,6}(?:(?:so|thus|hence|therefore)\W+)?(?:the )?(?:final |correct )?answer(?:\*\*)?\s*"
+    r"(?:is\b\s*:?|[:\uff1a=])\s*(?:\*\*)?\s*|^####\s*",
+    re.IGNORECASE,
+)
+_BOXED = re.compile(r"\\boxed\s*\{(?:[^{}]|\{(?:[^{}]|\{[^{}]*\})*\})*\}")
 
 
 class Solution(msgspec.Struct, frozen=True):
@@ -107,6 +112,19 @@ def _parse_plain(text: str, step_format: StepFormat) -> Solution | None:
     steps = tuple(piece.strip() for piece in pieces if piece.strip())
     if not steps:
         return None
-    lead = _ANSWER_LEAD.match(steps[-1])
-    answer = steps[-1][lead.end() :].rstrip("*. ") if lead else ""
+    answer = _stated(steps[-1]) or _stated(steps[-1].rpartition("\n")[2]) or _boxed(steps[-1])
     return Solution(steps, answer) if answer else None
+
+
+def _stated(text: str) -> str:
+    """What stands behind "Answer:", "The final answer is" or "####"; "" where the text begins with none of them."""
+    rest = text
+    while lead := _ANSWER_LEAD.match(rest):
+        rest = rest[lead.end() :]
+    return rest.rstrip("*. ") if rest != text else ""
+
+
+def _boxed(text: str) -> str:
+    """The one \\boxed{...} of a text; "" where it has none or several, of which nobody says which is meant."""
+    found = _BOXED.findall(text)
+    return found[0] if len(found) == 1 else ""

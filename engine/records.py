@@ -158,10 +158,10 @@ def process_text(question: str, steps: tuple[str, ...] | list[str]) -> str:
     """What the PRM reads, in training and in evaluation alike: one <prm> behind every step.
 
     MM-PRM's training text: "Question: Q\\nProcess: step<prm>\\n\\nstep<prm>". Its evaluation leaves the blank
-    line out; here there is one form.
+    line out; here there is one form. A <prm> that a question or step spells out itself is left out.
     """
-    process = STEP_SEPARATOR.join(step + PRM_TOKEN for step in steps)
-    return f"Question: {question}\nProcess: {process}"
+    process = STEP_SEPARATOR.join(step.replace(PRM_TOKEN, "") + PRM_TOKEN for step in steps)
+    return f"Question: {question.replace(PRM_TOKEN, '')}\nProcess: {process}"
 
 
 def parse_process_text(text: str) -> tuple[str, tuple[str, ...]]:

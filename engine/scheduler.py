@@ -25,10 +25,13 @@ async def run_all(
     before it is cancelled. The first error of any work cancels the rest and is raised.
     """
     waiting = iter(items)
+    none_waits = False
 
     async def lane() -> None:
+        nonlocal none_waits
         while not draining.is_set() and (item := next(waiting, None)) is not None:
             await work(item)
+        none_waits = True
 
     async def lanes() -> None:
         async with asyncio.TaskGroup() as group:
@@ -36,6 +39,8 @@ async def run_all(
                 group.create_task(lane())
                 if number % MAX_OPENED_AT_ONCE == 0:
                     await asyncio.sleep(0)
+                    if none_waits:
+                        return
 
     running = asyncio.create_task(lanes())
     alarm = asyncio.create_task(_cancel_after_drain(running, draining, drain_seconds))

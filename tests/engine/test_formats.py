@@ -13,7 +13,7 @@ import pytest
 from engine.errors import BadInput
 from engine.export import OPEN, ExportConfig, export
 from engine.formats import NOT_KNOWN, Format, RowSet, first_error, write_processbench
-from engine.records import ProblemRecord, TrainingRow, parse_process_text
+from engine.records import ProblemRecord, TrainingRow, parse_process_text, process_text
 from tests.fakes.stores import problems, write_store
 
 os.environ["HF_DATASETS_OFFLINE"] = "1"
@@ -156,3 +156,8 @@ def test_a_store_with_nothing_finished_is_refused(tmp_path: Path, kind: Format) 
     empty = write_store(tmp_path / "store", [], [ProblemRecord(problem=problem, state="open")])
     with pytest.raises(BadInput, match="open, its tree still growing: 1"):
         exported(empty, tmp_path / "out", kind)
+
+
+def test_a_prm_token_that_a_question_or_step_spells_out_is_no_step_of_its_own() -> None:
+    text = process_text("What does <prm> mean?", ("it <prm>marks", "a step<prm>"))
+    assert parse_process_text(text) == ("What does  mean?", ("it marks", "a step"))

@@ -23,6 +23,20 @@ from engine.prompts import Solution, join, parse, turns
         ("first\nThe answer is 7.", "lines", Solution(("first", "The answer is 7."), "7")),
         ("first\n**Answer:** 7", "lines", Solution(("first", "**Answer:** 7"), "7")),
         ("first\nFinal answer: 7.5", "lines", Solution(("first", "Final answer: 7.5"), "7.5")),
+        ("first\nThe final answer is: 7.", "lines", Solution(("first", "The final answer is: 7."), "7")),
+        ("first\nAnswer: The final answer is 7", "lines", Solution(("first", "Answer: The final answer is 7"), "7")),
+        ("first\nTherefore, the answer is 7.", "lines", Solution(("first", "Therefore, the answer is 7."), "7")),
+        ("first\n#### 7", "lines", Solution(("first", "#### 7"), "7")),
+        ("first\n### Answer: 7", "lines", Solution(("first", "### Answer: 7"), "7")),
+        (
+            "so $x=\\boxed{\\frac{1}{2}}$.",
+            "lines",
+            Solution(("so $x=\\boxed{\\frac{1}{2}}$.",), "\\boxed{\\frac{1}{2}}"),
+        ),
+        ("\\boxed{1} or \\boxed{2}", "lines", None),
+        ("first\nNo answer isn't known", "lines", None),
+        ("first\nAnswering: 7", "lines", None),
+        ("first\n\nIt adds up.\nAnswer: 7", "paragraphs", Solution(("first", "It adds up.\nAnswer: 7"), "7")),
     ],
 )
 def test_parse(text: str, step_format, expected: Solution | None):

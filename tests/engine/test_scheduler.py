@@ -39,6 +39,12 @@ async def test_every_item_is_worked_on_once_and_no_more_than_allowed_are_open():
     assert work.most_open == 7
 
 
+async def test_far_more_places_than_items_cost_nothing():
+    work = Work()
+    await asyncio.wait_for(run_all(range(100), work, 10**9, asyncio.Event(), 1), timeout=5)
+    assert sorted(work.done) == list(range(100))
+
+
 async def test_items_are_taken_only_as_they_are_needed():
     taken = 0
 
