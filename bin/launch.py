@@ -31,8 +31,23 @@ def die_with_parent() -> None:
     os.environ[PARENT] = str(os.getpid())
 
 
-def into_environment() -> None:
-    """Re-execute under .venv where it is there and not yet in use, and make the packages importable."""
+DRAINED = 75
+"""The exit code of a command that a signal stopped with everything saved (engine.errors.Drained)."""
+
+
+def leave_on_early_signals() -> None:
+    """Until a command that drains on signals takes them itself, end on one with 75: it has not begun anything."""
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
+        signal.signal(number, lambda *_: os._exit(DRAINED))
+
+
+def into_environment(drains: bool = False) -> None:
+    """Re-execute under .venv where it is there and not yet in use, and make the packages importable.
+
+    drains: the command drains on signals once it runs; see leave_on_early_signals.
+    """
+    if drains:
+        leave_on_early_signals()
     os.environ.setdefault("TORCH_EXTENSIONS_DIR", str(ROOT / ".venv" / "torch_extensions"))
     if PYTHON.exists() and Path(sys.prefix).resolve() != PYTHON.parent.parent.resolve():
         os.execv(PYTHON, [str(PYTHON), *sys.argv])

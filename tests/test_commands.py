@@ -9,6 +9,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -186,3 +187,21 @@ def test_a_process_whose_parent_is_gone_already_does_not_go_on(parent: str | Non
         [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=False
     )
     assert (ended.stdout.strip() == "lives", ended.returncode == 0) == (lives, lives)
+
+
+DRAINING = ("annotate", "rollout", "judge", "judge-steps", "train", "evaluate", "score-steps", "pipeline")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1])
+def test_a_signal_before_a_command_has_begun_ends_it_with_75(number: signal.Signals) -> None:
+    program = f"import launch, os; launch.into_environment(drains=True); os.kill(os.getpid(), {number}); print('lives')"
+    environment = {**os.environ, "PYTHONPATH": str(BIN)}
+    ended = subprocess.run(
+        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=False
+    )
+    assert (ended.returncode, ended.stdout) == (75, ""), ended.stderr
+
+
+@pytest.mark.parametrize("name", DRAINING)
+def test_a_command_that_drains_takes_signals_from_its_beginning(name: str) -> None:
+    assert "launch.into_environment(drains=True)" in (BIN / name).read_text()
