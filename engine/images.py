@@ -60,7 +60,7 @@ def load(path: Path) -> Image.Image:
             with Image.open(path, formats=FORMATS) as image:
                 _bound(path, image)
                 image.load()
-                return _rgb(ImageOps.exif_transpose(image))
+                return as_rgb(image)
         except UnidentifiedImageError as error:
             raise ImageError(f"{path}: must be an image in one of {', '.join(FORMATS)}") from error
         except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
@@ -90,7 +90,9 @@ def _bound(path: Path, image: Image.Image) -> None:
         raise ImageError(f"{path}: must have at least one pixel")
 
 
-def _rgb(image: Image.Image) -> Image.Image:
+def as_rgb(image: Image.Image) -> Image.Image:
+    """An opened image as load() gives it, for all who show one to a model: what the policy saw the PRM sees, too."""
+    image = ImageOps.exif_transpose(image)
     if image.mode in _DEEP_MODES:
         return _eight_bit(image).convert("RGB")
     if image.has_transparency_data:

@@ -18,6 +18,7 @@ from tokenizers import AddedToken
 from transformers import AutoConfig, AutoProcessor
 
 from engine.errors import ConfigurationError
+from engine.images import as_rgb
 from engine.records import PRM_TOKEN, process_text
 
 Encoded = dict[str, torch.Tensor]
@@ -180,9 +181,9 @@ def length(row: Encoded) -> int:
 
 
 def open_image(path: str | Path) -> Image.Image:
-    """The first frame in RGB; OSError where it is not an image of IMAGE_FORMATS."""
+    """The first frame in RGB, as the policy saw it; OSError where it is not an image of IMAGE_FORMATS."""
     with Image.open(path, formats=IMAGE_FORMATS) as image:
-        return image.convert("RGB")
+        return as_rgb(image)
 
 
 def _pad_and_join(values: list[torch.Tensor], sizes: tuple[int, ...], fill: int) -> torch.Tensor:

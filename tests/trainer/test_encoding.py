@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
 from engine.errors import ConfigurationError
 from engine.records import TrainingRow, process_text
 from tests.trainer.samples import picture
 from trainer.batches import EncodedRows
-from trainer.encoding import Encoder, Item, Unusable, length
+from trainer.encoding import Encoder, Item, Unusable, length, open_image
 
 ITEM = Item("What is 1+2?", ("1+2=3, so 3", "3"))
 
@@ -117,5 +118,18 @@ def test_yes_and_no_must_be_single_tokens(policy_folder: Path, tmp_path: Path) -
 
 
 def test_a_folder_without_a_model_is_a_configuration_error(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match="no processor could be loaded"):
+    with pytest.raises(ConfigurationError, match="must be a local model folder, with config.json"):
         Encoder.load(tmp_path)
+
+
+def test_a_picture_is_shown_to_the_prm_as_it_was_to_the_policy(tmp_path: Path) -> None:
+    from engine.images import load
+
+    drawn = Image.new("RGBA", (4, 2), (0, 0, 0, 0))
+    drawn.putpixel((0, 0), (255, 0, 0, 255))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    drawn.save(tmp_path / "clear.png", exif=exif)
+    shown = open_image(tmp_path / "clear.png")
+    assert shown.size == (2, 4)
+    assert shown.tobytes() == load(tmp_path / "clear.png").tobytes()
