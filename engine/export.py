@@ -8,6 +8,7 @@ import random
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -135,8 +136,7 @@ def _write_trees(config: ExportConfig, stores: Sequence[Store], counts: Counter[
         if record.state != "done" or record.root.judged == 0:
             counts[f"problems dropped: {_why_dropped(record)}"] += 1
             continue
-        estimates = list(journal.estimates(store, record.problem.id))
-        tree = tree_of(store, estimates)
+        estimates, tree = journal.finished_tree(store, record, partial(tree_of, store))
         name = f"{problem_key(record.problem.id).hex()}.json"
         write_whole(folder / name, pretty(tree_json(record.problem, estimates, tree)))
         counts["trees"] += 1
@@ -208,8 +208,7 @@ def problem_rows(config: ExportConfig, store: Store, record: ProblemRecord, coun
     if why in (STILL_OPEN, "quarantined", "too hard", "too easy", "nothing judged"):
         counts[f"problems dropped: {why}"] += 1
         return []
-    estimates = list(journal.estimates(store, record.problem.id))
-    tree = tree_of(store, estimates)
+    estimates, tree = journal.finished_tree(store, record, partial(tree_of, store))
     rng = random.Random(f"{config.seed} {record.problem.id}")
     selection = select(estimates, tree, rng, config.mask_unestimated, config.wrong, config.min_judged)
     _count(counts, selection)

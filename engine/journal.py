@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
 from engine.config import SearchRule
@@ -11,6 +11,10 @@ from engine.store import NUMBER_BYTES, Store, StoreDamaged, Write, estimate_key,
 from engine.tree import Tree, replay
 
 T = TypeVar("T")
+
+
+class TreeDamaged(StoreDamaged):
+    """Records that are whole each and do not make the tree that they should."""
 
 
 def problem_record(store: Store, problem_id: str) -> ProblemRecord | None:
@@ -32,6 +36,25 @@ def estimates(store: Store, problem_id: str) -> Iterator[Estimate]:
 
 def stored_tree(store: Store, problem_id: str, rule: SearchRule) -> Tree:
     return replay(rule, estimates(store, problem_id))
+
+
+def finished_tree(
+    store: Store, record: ProblemRecord, grow: Callable[[Sequence[Estimate]], Tree]
+) -> tuple[list[Estimate], Tree]:
+    """A done problem's estimates and the tree they grow; TreeDamaged where the record was not made from them."""
+    name = record.problem.id
+    found = list(estimates(store, name))
+    try:
+        tree = grow(found)
+    except ValueError as error:
+        raise TreeDamaged(f"the estimates of problem {name} do not fit together: {error}") from error
+    num_rollouts = sum(len(estimate.rollouts) for estimate in found)
+    if (len(found), num_rollouts) != (record.num_estimates, record.num_rollouts):
+        raise TreeDamaged(
+            f"problem {name} ended with {record.num_estimates} estimates and {record.num_rollouts} rollouts, "
+            f"the store holds {len(found)} and {num_rollouts}"
+        )
+    return found, tree
 
 
 def prefix_of(store: Store, problem_id: str, origin: Origin | None) -> tuple[str, ...]:

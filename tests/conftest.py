@@ -37,6 +37,10 @@ def group_of(item: pytest.Item) -> str:
     return ENGINE_GROUP if item.get_closest_marker("engine") else item.nodeid.partition("::")[0]
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--tries", type=int, default=24, help="SIGKILLs at random moments that tests/faults tries")
+
+
 @pytest.fixture(scope="session")
 def policy_folder() -> Path:
     """The bundled policy, a Hugging Face InternVL of 1.3 million parameters."""

@@ -31,9 +31,13 @@ class WriterLock:
         except OSError as error:
             os.close(self._file)
             raise StoreFailed(f"the store {folder} cannot be locked: {error.strerror}") from error
-        os.ftruncate(self._file, 0)
-        os.pwrite(self._file, b"%d\n" % os.getpid(), 0)
         _held.add(self)
+        try:
+            os.ftruncate(self._file, 0)
+            os.pwrite(self._file, b"%d\n" % os.getpid(), 0)
+        except OSError as error:
+            self.release()
+            raise StoreFailed(f"the store {folder} cannot be locked: {path}: {error.strerror}") from error
 
     def release(self) -> None:
         """Let the store go, whoever may have inherited the file."""

@@ -93,7 +93,14 @@ def test_a_step_without_rollouts_and_the_last_have_no_interval():
 @pytest.fixture
 async def store(tmp_path: Path) -> Path:
     problem = Problem(id="p", question="?", correct_answer="7")
-    record = ProblemRecord(problem=problem, state="done", reason="max searches", root=ESTIMATES[0].counts)
+    record = ProblemRecord(
+        problem=problem,
+        state="done",
+        reason="max searches",
+        num_estimates=len(ESTIMATES),
+        num_rollouts=sum(estimate.counts.total for estimate in ESTIMATES),
+        root=ESTIMATES[0].counts,
+    )
     rule = {name: str(getattr(RULE, name)) for name in RULE.__struct_fields__}
     with Store.open(tmp_path / "store") as opened:
         await opened.commit([journal.write_problem(record), *(journal.write_estimate("p", e) for e in ESTIMATES)])

@@ -1,102 +1,65 @@
-"""bin/annotate with the real engine and the bundled policy, killed at random, exports what an undisturbed run does."""
+"""A dead engine ends the run with 70 or is restarted in place, and no process of the daemon's outlives it."""
 
 from __future__ import annotations
 
-import contextlib
-import random
-import subprocess
-import time
+import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
 import psutil
 import pytest
 
-from engine.export import ExportConfig, export
+from tests.fakes.annotate import Script
+from tests.faults.daemon import Job, exported, holds
 
-ROOT = Path(__file__).resolve().parents[2]
-NUM_KILLS = 5
-NUM_PROBLEMS = 10
-
-pytestmark = [pytest.mark.engine, pytest.mark.timeout(1200)]
+pytestmark = pytest.mark.family("engine")
 
 
-@pytest.fixture(scope="module")
-def seeds(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    """A few problems of each family."""
-    from examples.generate import FAMILIES, generate
-
-    folder = tmp_path_factory.mktemp("problems")
-    return [str(generate(family, "seeds", NUM_PROBLEMS // 2, 9, folder / family)) for family in FAMILIES]
-
-
-def annotate(seeds: list[str], store: Path) -> subprocess.Popen:
-    words = [str(ROOT / "bin" / "annotate"), "--seeds", *seeds, "--store", str(store)]
-    words += ["--model", str(ROOT / "examples" / "policy"), "--max-searches", "6", "--rollout-budget", "192"]
-    words += ["--temperature", "1.4", "--max-new-tokens", "160", "--concurrency", "4"]
-    return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+def test_a_dead_engine_ends_with_70_and_the_same_command_goes_on(
+    job: Job, undisturbed: tuple[bytes, bytes], tmp_path: Path
+) -> None:
+    daemon = job.start(tmp_path / "store", "--engine-restarts", "1", script=Script(lives=40, deaths=2))
+    code, said = daemon.end()
+    assert code == 70, said
+    assert "0 restarts left" in said
+    assert "Traceback" not in said
+    holds(tmp_path / "store", daemon.acknowledged)
+    assert job.run(tmp_path / "store")[0] == 0
+    assert exported(tmp_path / "store", tmp_path / "out") == undisturbed
 
 
-def exported(store: Path, out: Path) -> bytes:
-    export(ExportConfig(stores=(str(store),), out=str(out)))
-    return (out / "train.jsonl").read_bytes()
+def test_a_dead_engine_is_restarted_in_place_with_nothing_lost_or_doubled(
+    job: Job, undisturbed: tuple[bytes, bytes], tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
+    record_property("tries", 3)
+    daemon = job.start(tmp_path / "store", "--engine-restarts", "3", script=Script(lives=30, deaths=3, jitter=0.01))
+    code, said = daemon.end()
+    assert code == 0, said
+    assert said.count("starting it again") == 3
+    holds(tmp_path / "store", daemon.acknowledged)
+    assert exported(tmp_path / "store", tmp_path / "out") == undisturbed
 
 
-def children_of(daemon: subprocess.Popen, kind: str) -> list[psutil.Process]:
-    """A daemon's own processes whose name or command line holds a word; those of other daemons are not its."""
-    found = []
-    for child in psutil.Process(daemon.pid).children(recursive=True):
-        with contextlib.suppress(psutil.NoSuchProcess):
-            if kind in child.name() + " ".join(child.cmdline()):
-                found.append(child)
-    return found
+def left_by_a_killed_daemon(job: Job, store: Path, note: Path) -> psutil.Process:
+    """A process that stands for an engine core, outliving its daemon."""
+    daemon = job.start(store, script=Script(pause=0.05, child=str(note)))
+    daemon.wait_for(5)
+    daemon.kill()
+    return psutil.Process(int(note.read_text()))
 
 
-def wait_while(process: subprocess.Popen, waits: Callable[[], bool]) -> None:
-    while process.poll() is None and waits():
-        time.sleep(0.01)
-    assert process.poll() is None, process.communicate()[1]
-
-
-def kill_and_see_all_gone(process: subprocess.Popen) -> None:
-    """SIGKILL a daemon; nothing that it started stays behind."""
-    own = psutil.Process(process.pid).children(recursive=True)
-    assert own, "a daemon has started processes of its own by now"
-    process.kill()
-    process.communicate()
-    _, left = psutil.wait_procs(own, 20)
-    for child in left:
-        child.kill()
-    assert not left, "a process outlived its daemon"
-
-
-def kill_while_loading(seeds: list[str], store: Path) -> None:
-    """As soon as the engine's process is begun, when it has not yet tied itself to the daemon."""
-    process = annotate(seeds, store)
-    wait_while(process, lambda: not children_of(process, "spawn_main"))
-    kill_and_see_all_gone(process)
-
-
-def kill_while_growing(seeds: list[str], store: Path, rng: random.Random) -> None:
-    """Some commits after the engine is there."""
-    process = annotate(seeds, store)
-    wait_while(process, lambda: not children_of(process, "EngineCore"))
-    data = store / "data.mdb"
-    for _ in range(rng.randint(1, 7)):
-        seen = data.stat().st_mtime_ns
-        wait_while(process, lambda seen=seen: data.stat().st_mtime_ns == seen)
-    kill_and_see_all_gone(process)
-
-
-def test_five_sigkills_of_the_real_daemon_leave_the_undisturbed_export(seeds: list[str], tmp_path: Path):
-    undisturbed = annotate(seeds, tmp_path / "undisturbed")
-    _, said = undisturbed.communicate(timeout=300)
-    assert undisturbed.returncode == 0, said
-    rng = random.Random()
-    kill_while_loading(seeds, tmp_path / "killed")
-    for _ in range(NUM_KILLS):
-        kill_while_growing(seeds, tmp_path / "killed", rng)
-    resumed = annotate(seeds, tmp_path / "killed")
-    _, said = resumed.communicate(timeout=300)
-    assert resumed.returncode == 0, said
-    assert exported(tmp_path / "killed", tmp_path / "a") == exported(tmp_path / "undisturbed", tmp_path / "b")
+def test_the_next_start_ends_exactly_the_processes_that_a_killed_daemon_of_its_store_left(
+    job: Job, undisturbed: tuple[bytes, bytes], tmp_path: Path
+) -> None:
+    own = left_by_a_killed_daemon(job, tmp_path / "store", tmp_path / "own")
+    other = left_by_a_killed_daemon(job, tmp_path / "elsewhere", tmp_path / "other")
+    try:
+        assert own.is_running()
+        assert job.run(tmp_path / "store")[0] == 0
+        assert not own.is_running() or own.status() == psutil.STATUS_ZOMBIE
+        assert other.is_running()
+        assert other.status() != psutil.STATUS_ZOMBIE
+    finally:
+        os.kill(other.pid, signal.SIGKILL)
+    assert exported(tmp_path / "store", tmp_path / "out") == undisturbed

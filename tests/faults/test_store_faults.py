@@ -74,7 +74,7 @@ async def main():
     async def commit():
         for number in numbers:
             try:
-                await store.commit([Write("estimates", estimate_key(problem_key("p"), number), bytes(3000))])
+                await store.commit([Write(sys.argv[2], estimate_key(problem_key("p"), number), bytes(3000))])
             except StoreFailed as error:
                 failed.append(str(error))
                 return
@@ -84,10 +84,10 @@ async def main():
         await store.commit([Write("meta", b"k", b"v")])
     except StoreFailed:
         print("refuses")
-    readable = [key for key, _ in store.scan("estimates")]
+    readable = [key for key, _ in store.scan(sys.argv[2])]
     assert len(readable) >= len(done), (len(readable), len(done))
     for number in done:
-        assert store.get("estimates", estimate_key(problem_key("p"), number)) == bytes(3000)
+        assert store.get(sys.argv[2], estimate_key(problem_key("p"), number)) == bytes(3000)
     print(len(failed), failed[0])
     print(*done)
     store.close()
@@ -118,6 +118,7 @@ def acknowledged_until_killed(folder: Path, first: int, enough: int) -> list[int
     return [int(line) for line in lines if line.endswith(b"\n")]
 
 
+@pytest.mark.family("kill")
 def test_everything_acknowledged_before_each_sigkill_is_there(tmp_path: Path) -> None:
     expected: set[int] = set()
     for attempt in range(3):
@@ -132,6 +133,7 @@ def test_everything_acknowledged_before_each_sigkill_is_there(tmp_path: Path) ->
             assert twins == {estimate_key(PROBLEM, number) for number in found}
 
 
+@pytest.mark.family("rivals")
 async def test_a_store_held_elsewhere_is_refused_unharmed_and_free_after_its_holder_s_death(
     tmp_path: Path,
 ) -> None:
@@ -153,6 +155,7 @@ async def test_a_store_held_elsewhere_is_refused_unharmed_and_free_after_its_hol
         assert store.get("problems", b"a") == b"1"
 
 
+@pytest.mark.family("rivals")
 def test_a_forked_child_that_outlives_a_killed_writer_does_not_hold_the_store(tmp_path: Path) -> None:
     orphan_lives, orphan_may_end = os.pipe()
     with child(FORKING, tmp_path / "store", orphan_lives, pass_fds=[orphan_lives]) as process:
@@ -167,6 +170,7 @@ def test_a_forked_child_that_outlives_a_killed_writer_does_not_hold_the_store(tm
     os.close(orphan_lives)
 
 
+@pytest.mark.family("rivals")
 def test_a_reader_follows_a_store_that_grows_in_another_process(tmp_path: Path) -> None:
     folder = tmp_path / "store"
     Store.open(folder).close()
@@ -182,9 +186,11 @@ def test_a_reader_follows_a_store_that_grows_in_another_process(tmp_path: Path) 
         process.send_signal(signal.SIGKILL)
 
 
-async def test_a_full_disk_fails_every_waiter_and_loses_nothing_acknowledged(tmp_path: Path) -> None:
+@pytest.mark.family("disk")
+@pytest.mark.parametrize("table", ["estimates", "verdicts"])
+async def test_a_full_disk_fails_every_waiter_and_loses_nothing_acknowledged(tmp_path: Path, table: str) -> None:
     folder = tmp_path / "store"
-    with child(FULL_DISK, folder) as process:
+    with child(FULL_DISK, folder, table) as process:
         output, _ = process.communicate(timeout=120)
     refuses, failures, done = output.decode().splitlines()
     assert process.returncode == 0
@@ -193,12 +199,13 @@ async def test_a_full_disk_fails_every_waiter_and_loses_nothing_acknowledged(tmp
     acknowledged = [int(number) for number in done.split()]
     assert len(acknowledged) > 50
     with Store.open(folder) as store:
-        keys = {key for key, _ in store.scan("estimates")}
+        keys = {key for key, _ in store.scan(table)}
         assert {estimate_key(PROBLEM, number) for number in acknowledged} <= keys
         await store.commit([Write("estimates", estimate_key(PROBLEM, 5000), bytes(2 << 20))])
         assert store.get("estimates", estimate_key(PROBLEM, 5000)) == bytes(2 << 20)
 
 
+@pytest.mark.family("damage")
 async def test_a_cut_data_file_is_refused_with_a_sentence(tmp_path: Path) -> None:
     folder = tmp_path / "store"
     with Store.open(folder) as store:
@@ -212,6 +219,7 @@ async def test_a_cut_data_file_is_refused_with_a_sentence(tmp_path: Path) -> Non
         assert (folder / "data.mdb").stat().st_size == left
 
 
+@pytest.mark.family("damage")
 async def test_a_value_damaged_on_disk_is_named_and_the_others_are_read(tmp_path: Path) -> None:
     folder = tmp_path / "store"
     with Store.open(folder) as store:

@@ -1,0 +1,122 @@
+"""The daemon as the fault tests run it: a child process that is watched, killed, starved and started again."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from engine.export import ExportConfig, export
+from engine.store import Store
+from tests.fakes.annotate import SCRIPT, Script
+
+ROOT = Path(__file__).resolve().parents[2]
+SECONDS = 240
+"""A run that takes longer hangs."""
+
+
+class Daemon:
+    """A run under way. acknowledged holds the estimates whose commit has returned: key to checksum, in hex."""
+
+    def __init__(self, words: Sequence[str], environment: Mapping[str, str], script: Script, **popen: Any) -> None:
+        reading, writing = os.pipe()
+        told = msgspec.structs.replace(script, acknowledged=f"/dev/fd/{writing}")
+        self.acknowledged: dict[str, str] = {}
+        self._said = tempfile.TemporaryFile()  # noqa: SIM115
+        self.process = subprocess.Popen(
+            words,
+            cwd=ROOT,
+            env={**os.environ, SCRIPT: msgspec.json.encode(told).decode(), **environment},
+            stdout=self._said,
+            stderr=subprocess.STDOUT,
+            pass_fds=[writing],
+            **popen,
+        )
+        os.close(writing)
+        self._lines = os.fdopen(reading, "rb")
+
+    def wait_for(self, count: int) -> None:
+        """Return when so many more estimates are acknowledged, or the daemon has ended."""
+        for _ in range(count):
+            if not self._take(self._lines.readline()):
+                return
+
+    def _take(self, line: bytes) -> bool:
+        if line.endswith(b"\n"):
+            key, checksum = line.decode().split()
+            self.acknowledged[key] = checksum
+        return bool(line)
+
+    def said(self) -> str:
+        """What it has written so far."""
+        self._said.seek(0)
+        return self._said.read().decode(errors="replace")
+
+    def kill(self) -> None:
+        """SIGKILL it where it stands; AssertionError where it had ended before."""
+        self.process.kill()
+        code, said = self.end()
+        assert code == -9, f"it had ended with {code}: {said}"
+
+    def end(self) -> tuple[int, str]:
+        """Wait for its end: (exit code, what it said)."""
+        while self._take(self._lines.readline()):
+            pass
+        self._lines.close()
+        code = self.process.wait(SECONDS)
+        return code, self.said()
+
+
+@dataclass(frozen=True)
+class Job:
+    """Seed problems, a folder that stands for a policy's files, and flags: what a test annotates."""
+
+    folder: Path
+    flags: tuple[str, ...] = ("--rollout-budget", "160", "--concurrency", "16")
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+    def start(
+        self,
+        store: Path,
+        *flags: str,
+        script: Script | None = None,
+        environment: Mapping[str, str] | None = None,
+        seeds: Path | None = None,
+        **popen: Any,
+    ) -> Daemon:
+        words = [sys.executable, "-m", "tests.fakes.annotate", "--store", str(store), *self.flags]
+        words += ["--seeds", str(seeds or self.folder / "seeds.json"), "--model", str(self.folder / "model"), *flags]
+        return Daemon(words, {**self.environment, **(environment or {})}, script or Script(), **popen)
+
+    def run(self, store: Path, *flags: str, **named: Any) -> tuple[int, str]:
+        """Run it to its end: (exit code, what it said)."""
+        return self.start(store, *flags, **named).end()
+
+
+def exported(store: Path, out: Path) -> tuple[bytes, bytes]:
+    export(ExportConfig(stores=(str(store),), out=str(out)))
+    return (out / "train.jsonl").read_bytes(), (out / "counts.json").read_bytes()
+
+
+def holds(store: Path, acknowledged: Mapping[str, str]) -> None:
+    """Assert that the store holds every acknowledged estimate as it was written."""
+    with Store.open_reader(store) as opened:
+        found = {key.hex(): f"{zlib.crc32(value):08x}" for key, value in opened.scan("estimates")}
+    lost = [key for key, checksum in acknowledged.items() if found.get(key) != checksum]
+    assert not lost, f"{len(lost)} of {len(acknowledged)} acknowledged estimates are lost or changed"
+
+
+def command(name: str, *arguments: object, **named: Any) -> tuple[int, str]:
+    """Run a command of bin/: (exit code, what it said)."""
+    words = [sys.executable, str(ROOT / "bin" / name), *map(str, arguments)]
+    environment = {**os.environ, **named.pop("environment", {})}
+    ended = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=SECONDS, **named)
+    return ended.returncode, ended.stdout + ended.stderr

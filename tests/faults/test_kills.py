@@ -1,0 +1,54 @@
+"""SIGKILL at random moments: nothing acknowledged is lost and nothing is drawn twice."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.fakes.annotate import Script
+from tests.faults.daemon import Job, exported, holds
+
+KILLS_A_STORE = 8
+"""Then the run is left to finish and its export compared."""
+MAX_ACKNOWLEDGED = 25
+"""Estimates of some 300 that a try may get done, so that a store is not finished before its last kill."""
+
+pytestmark = pytest.mark.family("kill")
+
+
+def kill_at_random(job: Job, store: Path, rng: random.Random) -> dict[str, str]:
+    """One try: what was acknowledged before the kill, which may come while the daemon still starts."""
+    daemon = job.start(store, script=Script(pause=0.01))
+    if rng.random() < 0.15:
+        time.sleep(rng.random() * 0.5)
+    else:
+        daemon.wait_for(rng.randint(1, MAX_ACKNOWLEDGED))
+        time.sleep(rng.random() * 0.01)
+    daemon.kill()
+    return daemon.acknowledged
+
+
+def test_kills_at_random_moments_leave_the_export_of_an_undisturbed_run(
+    job: Job,
+    undisturbed: tuple[bytes, bytes],
+    tmp_path: Path,
+    tries: int,
+    record_property: Callable[[str, object], None],
+) -> None:
+    record_property("tries", tries)
+    seed = random.randrange(1 << 30)
+    rng = random.Random(seed)
+    for first in range(0, tries, KILLS_A_STORE):
+        store = tmp_path / f"store{first}"
+        acknowledged: dict[str, str] = {}
+        for _ in range(min(KILLS_A_STORE, tries - first)):
+            acknowledged |= kill_at_random(job, store, rng)
+            if acknowledged:
+                holds(store, acknowledged)
+        code, said = job.run(store)
+        assert code == 0, said
+        assert exported(store, tmp_path / "out") == undisturbed, f"seed {seed}"
