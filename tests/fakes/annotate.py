@@ -16,7 +16,7 @@ import sys
 import time
 import zlib
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import msgspec
 
@@ -103,8 +103,8 @@ def die() -> None:
     time.sleep(60)
 
 
-if __name__ == "__main__":
-    config = commands.parse(AnnotateConfig, sys.argv[1:], "annotate", PRESETS)
+def main(arguments: list[str]) -> NoReturn:
+    config = commands.parse(AnnotateConfig, arguments, "annotate", PRESETS)
     if script().acknowledged:
         tell_acknowledged(script().acknowledged)
     if script().map_bytes:
@@ -112,3 +112,7 @@ if __name__ == "__main__":
     if script().kill_at:
         arm(script().kill_at)
     commands.run(lambda given: annotate(given, scripted_policy), config)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import random
 import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -25,17 +27,38 @@ FAMILIES = {
     "determinism": "the same export at any concurrency, order of answers, sharding and number of restarts",
 }
 NUM_PROBLEMS = 30
+THOROUGH_TRIES = 100
+"""From so many on, every test does all it can; below, CI's choice."""
+SAMPLED = 4
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "family(name): the family of faults that a test belongs to, see tests/faults")
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def tries(pytestconfig: pytest.Config) -> int:
     """How often a test of chance repeats itself (--tries)."""
     found: int = pytestconfig.getoption("--tries")
     return found
+
+
+@pytest.fixture(scope="session")
+def thorough(tries: int) -> bool:
+    """Whether so many tries are asked for that a test should do all it can."""
+    return tries >= THOROUGH_TRIES
+
+
+@pytest.fixture
+def some(thorough: bool, record_property: Callable[[str, object], None]) -> Callable[[Sequence[Any]], list[Any]]:
+    """Picks SAMPLED of many cases by chance, others in each run, and counts them as tries; all where thorough."""
+
+    def pick(cases: Sequence[Any]) -> list[Any]:
+        chosen = range(len(cases)) if thorough else sorted(random.sample(range(len(cases)), min(SAMPLED, len(cases))))
+        record_property("tries", len(chosen))
+        return [cases[at] for at in chosen]
+
+    return pick
 
 
 @pytest.fixture(scope="session")
@@ -79,8 +102,7 @@ def shim(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Mapping[str,
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item: pytest.Item):  # type: ignore[no-untyped-def]
     report = (yield).get_result()
-    if marker := item.get_closest_marker("family"):
-        report.user_properties.append(("family", marker.args[0]))
+    report.user_properties.append(("families", [marker.args[0] for marker in item.iter_markers("family")]))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -90,10 +112,10 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     for outcome in ("passed", "failed", "error"):
         for report in terminalreporter.stats.get(outcome, []):
             told = dict(report.user_properties)
-            if "family" in told:
-                tests[told["family"]] += 1
-                passed[told["family"]] += outcome == "passed"
-                tried[told["family"]] += told.get("tries", 1)
+            for family in told.get("families", ()):
+                tests[family] += 1
+                passed[family] += outcome == "passed"
+                tried[family] += told.get("tries", 1)
     if not any(tests.values()):
         return
     terminalreporter.section("faults")

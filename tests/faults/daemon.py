@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import subprocess
 import sys
 import tempfile
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,28 +18,29 @@ import msgspec
 from engine.export import ExportConfig, export
 from engine.store import Store
 from tests.fakes.annotate import SCRIPT, Script
+from tests.faults.nursery import ACKNOWLEDGING, Nursery
 
 ROOT = Path(__file__).resolve().parents[2]
 SECONDS = 240
 """A run that takes longer hangs."""
 
 
+_nursery = functools.cache(Nursery)
+
+
 class Daemon:
     """A run under way. acknowledged holds the estimates whose commit has returned: key to checksum, in hex."""
 
-    def __init__(self, words: Sequence[str], environment: Mapping[str, str], script: Script, **popen: Any) -> None:
+    def __init__(
+        self, flags: Sequence[str], environment: Mapping[str, str], script: Script, max_file_bytes: int | None
+    ) -> None:
         reading, writing = os.pipe()
-        told = msgspec.structs.replace(script, acknowledged=f"/dev/fd/{writing}")
+        told = msgspec.structs.replace(script, acknowledged=f"/dev/fd/{ACKNOWLEDGING}")
         self.acknowledged: dict[str, str] = {}
         self._said = tempfile.TemporaryFile()  # noqa: SIM115
-        self.process = subprocess.Popen(
-            words,
-            cwd=ROOT,
-            env={**os.environ, SCRIPT: msgspec.json.encode(told).decode(), **environment},
-            stdout=self._said,
-            stderr=subprocess.STDOUT,
-            pass_fds=[writing],
-            **popen,
+        variables = {SCRIPT: msgspec.json.encode(told).decode(), **environment}
+        self.process = _nursery(environment.get("LD_PRELOAD", "")).start(
+            flags, variables, self._said.fileno(), writing, max_file_bytes
         )
         os.close(writing)
         self._lines = os.fdopen(reading, "rb")
@@ -71,8 +73,7 @@ class Daemon:
         while self._take(self._lines.readline()):
             pass
         self._lines.close()
-        code = self.process.wait(SECONDS)
-        return code, self.said()
+        return self.process.wait(), self.said()
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,6 @@ class Job:
 
     folder: Path
     flags: tuple[str, ...] = ("--rollout-budget", "160", "--concurrency", "16")
-    environment: Mapping[str, str] = field(default_factory=dict)
 
     def start(
         self,
@@ -90,11 +90,12 @@ class Job:
         script: Script | None = None,
         environment: Mapping[str, str] | None = None,
         seeds: Path | None = None,
-        **popen: Any,
+        max_file_bytes: int | None = None,
     ) -> Daemon:
-        words = [sys.executable, "-m", "tests.fakes.annotate", "--store", str(store), *self.flags]
-        words += ["--seeds", str(seeds or self.folder / "seeds.json"), "--model", str(self.folder / "model"), *flags]
-        return Daemon(words, {**self.environment, **(environment or {})}, script or Script(), **popen)
+        """Start it with more flags, trouble, variables, or a limit on what a file may hold."""
+        words = ["--store", str(store), *self.flags, "--model", str(self.folder / "model")]
+        words += ["--seeds", str(seeds or self.folder / "seeds.json"), *flags]
+        return Daemon(words, environment or {}, script or Script(), max_file_bytes)
 
     def run(self, store: Path, *flags: str, **named: Any) -> tuple[int, str]:
         """Run it to its end: (exit code, what it said)."""

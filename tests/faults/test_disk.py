@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import errno
-import resource
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -30,11 +29,15 @@ FAILING = {
 
 @pytest.mark.parametrize("call", FAILING)
 def test_the_nth_failing_call_ends_with_74_and_the_same_command_goes_on(
-    job: Job, undisturbed: tuple[bytes, bytes], shim: Shim, tmp_path: Path, call: str, record_property: Record
+    job: Job,
+    undisturbed: tuple[bytes, bytes],
+    shim: Shim,
+    tmp_path: Path,
+    call: str,
+    some: Callable[[Sequence[int]], list[int]],
 ) -> None:
-    record_property("tries", len(FAILING[call]))
     acknowledged: dict[str, str] = {}
-    for at in FAILING[call]:
+    for at in some(FAILING[call]):
         number = errno.EIO if at % 2 else errno.ENOSPC
         fault = shim(call=call, path="/store/", at=at, do=number)
         daemon = job.start(tmp_path / "store", environment=fault, script=Script(pause=0.005))
@@ -74,7 +77,7 @@ def test_a_disk_that_fills_up_again_and_again_costs_nothing_acknowledged(
         daemon = job.start(
             tmp_path / "store",
             script=Script(map_bytes=1 << 16),
-            preexec_fn=lambda limit=limit: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
+            max_file_bytes=limit,
         )
         code, said = daemon.end()
         assert code == 74, said

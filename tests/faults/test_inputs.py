@@ -119,13 +119,9 @@ def test_answers_that_choke_a_careless_judge_cost_neither_time_nor_memory(job: J
     (tmp_path / "seeds.json").write_text(json.dumps(rows))
     flags = ("--rollout-budget", "64", "--math-verify-seconds", "2", "--stall-seconds", "5")
     daemon = job.start(tmp_path / "store", *flags, seeds=tmp_path / "seeds.json", script=Script(bombs=True))
-    while daemon._take(daemon._lines.readline()):
-        pass
-    _, status, usage = os.wait4(daemon.process.pid, 0)
-    said = daemon.said()
-    assert os.waitstatus_to_exitcode(status) == 0, said[-2000:]
-    daemon.process.returncode = 0
-    assert usage.ru_maxrss << 10 < MAX_RESIDENT_BYTES
+    code, said = daemon.end()
+    assert code == 0, said[-2000:]
+    assert daemon.process.max_resident_bytes < MAX_RESIDENT_BYTES
     assert "stood still" not in said
     found = json.loads(command("status", tmp_path / "store", "--json", "--verify")[1])
     assert found["problems"] == {"open": 0, "done": len(rows), "quarantined": 0}

@@ -24,7 +24,7 @@ def kill_at_random(job: Job, store: Path, rng: random.Random) -> dict[str, str]:
     """One try: what was acknowledged before the kill, which may come while the daemon still starts."""
     daemon = job.start(store, script=Script(pause=0.01))
     if rng.random() < 0.15:
-        time.sleep(rng.random() * 0.5)
+        time.sleep(rng.random() * 0.3)
     else:
         daemon.wait_for(rng.randint(1, MAX_ACKNOWLEDGED))
         time.sleep(rng.random() * 0.01)

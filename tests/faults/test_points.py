@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,7 +13,7 @@ from tests.fakes.annotate import Script
 from tests.faults.daemon import Job, command, exported, holds
 
 Shim = Callable[..., Mapping[str, str]]
-Record = Callable[[str, object], None]
+Some = Callable[[Sequence[Any]], list[Any]]
 
 AROUND = ("before", "after")
 
@@ -62,11 +63,10 @@ def finish(job: Job, store: Path, out: Path, undisturbed: tuple[bytes, bytes]) -
 @pytest.mark.family("points")
 @pytest.mark.parametrize("group", SYSTEM_CALLS)
 def test_a_kill_at_a_system_call_loses_nothing(
-    job: Job, undisturbed: tuple[bytes, bytes], shim: Shim, tmp_path: Path, group: str, record_property: Record
+    job: Job, undisturbed: tuple[bytes, bytes], shim: Shim, tmp_path: Path, group: str, some: Some
 ) -> None:
-    record_property("tries", len(SYSTEM_CALLS[group]))
     acknowledged: dict[str, str] = {}
-    for point in SYSTEM_CALLS[group]:
+    for point in some(SYSTEM_CALLS[group]):
         daemon = job.start(tmp_path / "store", environment=shim(**point))
         code, said = daemon.end()
         assert code == -signal.SIGKILL, (point, code, said)
@@ -79,11 +79,10 @@ def test_a_kill_at_a_system_call_loses_nothing(
 @pytest.mark.family("points")
 @pytest.mark.parametrize("group", FUNCTIONS)
 def test_a_kill_around_a_function_loses_nothing(
-    job: Job, undisturbed: tuple[bytes, bytes], tmp_path: Path, group: str, record_property: Record
+    job: Job, undisturbed: tuple[bytes, bytes], tmp_path: Path, group: str, some: Some
 ) -> None:
-    record_property("tries", len(FUNCTIONS[group]))
     acknowledged: dict[str, str] = {}
-    for point in FUNCTIONS[group]:
+    for point in some(FUNCTIONS[group]):
         daemon = job.start(tmp_path / "store", script=Script(pause=0.02, kill_at=point, map_bytes=1 << 16))
         if group == "drain":
             daemon.wait_for(3)
@@ -106,10 +105,9 @@ EXPORT_POINTS = [
 
 @pytest.mark.family("points")
 def test_a_kill_in_an_export_leaves_only_whole_files_and_the_next_one_makes_them_all(
-    finished: Path, undisturbed: tuple[bytes, bytes], shim: Shim, tmp_path: Path, record_property: Record
+    finished: Path, undisturbed: tuple[bytes, bytes], shim: Shim, tmp_path: Path, some: Some
 ) -> None:
-    record_property("tries", len(EXPORT_POINTS))
-    for at, (call, name, do) in enumerate(EXPORT_POINTS):
+    for at, (call, name, do) in enumerate(some(EXPORT_POINTS)):
         out = tmp_path / f"out{at}"
         environment = shim(call=call, path=f"out{at}/{name}", at=1, do=do)
         code, said = command("export", finished, "--out", out, environment=environment)

@@ -23,7 +23,7 @@ def test_a_clock_that_jumps_by_days_to_and_fro_changes_nothing(
 
 
 def test_a_loop_that_stalls_is_told_with_the_stack(job: Job, undisturbed: tuple[bytes, bytes], tmp_path: Path) -> None:
-    code, said = job.run(tmp_path / "store", "--stall-seconds", "1", script=Script(stall=3))
+    code, said = job.run(tmp_path / "store", "--stall-seconds", "0.4", script=Script(stall=1.2))
     assert code == 0, said
     assert "watchdog: the event loop stood still for" in said
     assert "in hold_up_the_loop" in said
@@ -33,9 +33,9 @@ def test_a_loop_that_stalls_is_told_with_the_stack(job: Job, undisturbed: tuple[
 def test_a_problem_that_is_never_answered_is_asked_three_times_and_quarantined_alone(
     job: Job, finished: Path, tmp_path: Path
 ) -> None:
-    code, said = job.run(tmp_path / "store", "--request-seconds", "3", script=Script(silent=("p3",)))
+    code, said = job.run(tmp_path / "store", "--request-seconds", "2", script=Script(silent=("p3",)))
     assert code == 0, said
-    assert "quarantined p3: the policy did not answer within 3 s, asked 3 times" in said
+    assert "quarantined p3: the policy did not answer within 2 s, asked 3 times" in said
     assert "1 quarantined" in said
     rows = exported(tmp_path / "store", tmp_path / "out")[0].splitlines()
     others = exported(finished, tmp_path / "whole")[0].splitlines()
