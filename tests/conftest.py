@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.faults.families import write_table
+
 ROOT = Path(__file__).resolve().parents[1]
 POLICY = ROOT / "examples" / "policy"
 
@@ -39,6 +41,11 @@ def group_of(item: pytest.Item) -> str:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--tries", type=int, default=24, help="SIGKILLs at random moments that tests/faults tries")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Here and not in tests/faults, whose conftest.py a process that only shares out the tests never reads."""
+    write_table(terminalreporter)
 
 
 @pytest.fixture(scope="session")
