@@ -25,7 +25,7 @@ def write_table(terminalreporter: pytest.TerminalReporter) -> None:
     passed, tried = tests.copy(), tests.copy()
     for outcome in ("passed", "failed", "error"):
         for report in terminalreporter.stats.get(outcome, []):
-            told = dict(report.user_properties)
+            told = dict(getattr(report, "user_properties", ()))
             for family in told.get("families", ()):
                 tests[family] += 1
                 passed[family] += outcome == "passed"
