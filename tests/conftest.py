@@ -22,6 +22,7 @@ FIRST = (ENGINE_GROUP, "tests/trainer/test_training.py")
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--long", action="store_true", help="also run the tests marked long")
+    parser.addoption("--tries", type=int, default=24, help="SIGKILLs at random moments that tests/faults tries")
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -37,10 +38,6 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def group_of(item: pytest.Item) -> str:
     return ENGINE_GROUP if item.get_closest_marker("engine") else item.nodeid.partition("::")[0]
-
-
-def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--tries", type=int, default=24, help="SIGKILLs at random moments that tests/faults tries")
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
