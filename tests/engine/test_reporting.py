@@ -27,7 +27,7 @@ from engine.meter import Meter
 from engine.notify import notified
 from engine.progress import Progress
 from engine.status import StatusConfig, status
-from tests.fakes.annotate import SCRIPT
+from tests.fakes.annotate import PAUSE
 
 ROOT = Path(__file__).resolve().parents[2]
 NUM_PROBLEMS = 12
@@ -117,7 +117,7 @@ def test_a_running_daemon_tells_of_itself_in_every_form(
     tmp_path: Path, systemd: ServiceManager, capsys: pytest.CaptureFixture[str]
 ):
     words = command(tmp_path, "--metrics-port", "0", "--log-format", "json", "--price-per-hour", "3600")
-    told = {SCRIPT: '{"pause": 0.2}', "NOTIFY_SOCKET": str(systemd.path), "WATCHDOG_USEC": "300000"}
+    told = {PAUSE: "0.2", "NOTIFY_SOCKET": str(systemd.path), "WATCHDOG_USEC": "300000"}
     with running(words, **told) as process:
         port = event(process, "metrics")["port"]
         systemd.wait_for("READY=1")
@@ -157,7 +157,7 @@ def command_again(folder: Path) -> list[str]:
 def on_terminal(words: list[str], kind: str) -> str:
     """What a command writes to stderr, where that is a terminal."""
     own, given = pty.openpty()
-    environment = {**os.environ, SCRIPT: '{"pause": 0.15}', "TERM": kind}
+    environment = {**os.environ, PAUSE: "0.15", "TERM": kind}
     process = subprocess.Popen(words, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=given)
     os.close(given)
     said = b""
@@ -230,7 +230,7 @@ async def test_a_taken_port_is_named():
 
 def test_a_watched_store_is_shown_until_its_run_is_done(tmp_path: Path):
     words = command(tmp_path, "--max-searches", "2")
-    with running(words, **{SCRIPT: '{"pause": 0.1}'}) as daemon:
+    with running(words, **{PAUSE: "0.1"}) as daemon:
         while not (tmp_path / "store" / "data.mdb").exists():
             assert daemon.poll() is None, daemon.communicate()
             time.sleep(0.01)

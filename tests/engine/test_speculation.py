@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -23,8 +22,6 @@ from tests.engine.test_economy_runs import StoppingPolicy, exported, run
 from tests.engine.test_economy_runs import folder as folder
 from tests.fakes.growing import prefix_of, recorded_rollouts
 from tests.fakes.policy import ScriptedPolicy
-from tests.faults.test_annotate_faults import daemon, finished, wait_for_estimates
-from tests.faults.test_annotate_faults import inputs as inputs
 
 RULES = [
     SearchRule(num_rollouts=4, rollout_budget=300),
@@ -158,19 +155,3 @@ def test_exports_are_the_same_with_and_without_at_any_concurrency_and_over_stops
     assert "sampled ahead" in capfd.readouterr().err
     with Store.open_reader(folder / "with-64") as one, Store.open_reader(folder / "without") as other:
         assert list(one.scan("estimates")) == list(other.scan("estimates")), "what was not wanted is nowhere"
-
-
-def test_kills_while_sampling_ahead_lose_nothing(inputs: Path, tmp_path: Path):
-    assert finished(inputs, tmp_path / "undisturbed")[0] == 0
-    for _ in range(2):
-        process = daemon(inputs, tmp_path / "killed", "--speculate", "16", pause=0.02)
-        wait_for_estimates(tmp_path / "killed", 8, process)
-        process.kill()
-        process.communicate()
-    code, said = finished(inputs, tmp_path / "killed", "--speculate", "16", "--log-format", "json")
-    assert code == 0, said
-    (told,) = [json.loads(line) for line in said.splitlines() if '"speculated"' in line]
-    assert told["wanted"] > 0
-    with Store.open_reader(tmp_path / "killed") as one, Store.open_reader(tmp_path / "undisturbed") as other:
-        assert list(one.scan("estimates")) == list(other.scan("estimates"))
-        assert list(one.scan("problems")) == list(other.scan("problems"))

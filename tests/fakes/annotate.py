@@ -1,6 +1,7 @@
 """bin/annotate with a scripted policy, for tests that kill it: python -m tests.fakes.annotate FLAGS
 
-SCRIPT in the environment says, as JSON of a Script, what goes wrong and when.
+SCRIPT in the environment says, as JSON of a Script, what goes wrong and when; SCRIPTED_PAUSE alone, how long each
+request takes.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from engine.store import Store, Write
 from tests.fakes.policy import ScriptedPolicy, Trouble, TroubledPolicy
 
 SCRIPT = "SCRIPT"
+PAUSE = "SCRIPTED_PAUSE"
 
 
 class Script(Trouble, frozen=True, kw_only=True):
@@ -43,7 +45,8 @@ class Script(Trouble, frozen=True, kw_only=True):
 
 
 def script() -> Script:
-    return msgspec.json.decode(os.environ.get(SCRIPT, "{}"), type=Script)
+    pause = os.environ.get(PAUSE, "0")
+    return msgspec.json.decode(os.environ.get(SCRIPT, f'{{"pause": {pause}}}'), type=Script)
 
 
 async def scripted_policy(config: AnnotateConfig) -> ScriptedPolicy:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import time
 from collections.abc import Callable
@@ -52,3 +53,18 @@ def test_kills_at_random_moments_leave_the_export_of_an_undisturbed_run(
         code, said = job.run(store)
         assert code == 0, said
         assert exported(store, tmp_path / "out") == undisturbed, f"seed {seed}"
+
+
+def test_kills_while_sampling_ahead_lose_nothing(job: Job, undisturbed: tuple[bytes, bytes], tmp_path: Path) -> None:
+    acknowledged: dict[str, str] = {}
+    for _ in range(2):
+        daemon = job.start(tmp_path / "store", "--speculate", "16", script=Script(pause=0.02))
+        daemon.wait_for(20)
+        daemon.kill()
+        acknowledged |= daemon.acknowledged
+    holds(tmp_path / "store", acknowledged)
+    code, said = job.run(tmp_path / "store", "--speculate", "16", "--log-format", "json")
+    assert code == 0, said
+    (told,) = [json.loads(line) for line in said.splitlines() if '"speculated"' in line]
+    assert told["wanted"] > 0
+    assert exported(tmp_path / "store", tmp_path / "out") == undisturbed
