@@ -51,7 +51,7 @@ before the file, the file before a preset. `-h` or `--help` shows the same in a 
 
 COMPLETION = """## Shell completion
 
-Commands that have `--config` print a script that completes their flags, for bash, zsh or tcsh. It is for the command as
+Commands that have `--config` print a script that completes their flags, for bash, zsh or fish. It is for the command as
 it is typed from the checkout, `bin/annotate`:
 
 ```sh

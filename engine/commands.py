@@ -15,6 +15,10 @@ from engine.errors import ConfigurationError, OmegaprmError, UsageError
 Config = TypeVar("Config", bound=msgspec.Struct)
 Presets = Mapping[str, Mapping[str, Any]]
 
+COMPLETION = "--tyro-print-completion"
+SHELLS = ("bash", "zsh", "fish")
+"""What tyro itself writes a completion for."""
+
 
 def parse(config_type: type[Config], arguments: list[str], name: str, presets: Presets | None = None) -> Config:
     """Flags over the TOML of --config over --preset over the struct's defaults.
@@ -26,6 +30,9 @@ def parse(config_type: type[Config], arguments: list[str], name: str, presets: P
 
     rest, file = _take(arguments, "--config")
     rest, preset = _take(rest, "--preset")
+    _, shell = _take(rest, COMPLETION)
+    if shell not in (None, *SHELLS):
+        fail(UsageError(f"{COMPLETION} {shell}: must be one of {', '.join(SHELLS)}"))
     try:
         values = {**_preset(preset, presets or {}), **(_toml(Path(file), config_type) if file else {})}
         default = config_type(**{field: values.get(field, value) for field, value in _defaults(config_type)})

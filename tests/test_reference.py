@@ -46,3 +46,12 @@ def test_bash_completes_the_flags_of_a_command(command: str, begun: str, complet
     words = ["bash", "--norc", "-c", COMPLETE, "bash", str(script), f"bin/{command}", begun]
     shown = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True)
     assert completed in shown.stdout.split(), shown.stderr
+
+
+def test_another_shell_is_refused_with_a_sentence() -> None:
+    words = [str(ROOT / "bin" / "export"), "--tyro-print-completion", "tcsh"]
+    ended = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stderr.strip()) == (
+        64,
+        "error: --tyro-print-completion tcsh: must be one of bash, zsh, fish",
+    )

@@ -25,7 +25,7 @@ from trainer.encoding import Encoder
 from trainer.record import COMPLETE
 from trainer.rows import read
 
-pytestmark = pytest.mark.deepspeed
+pytestmark = [pytest.mark.deepspeed, pytest.mark.timeout(600)]
 
 ROOT = Path(__file__).resolve().parents[2]
 NUM_STEPS = 8
@@ -54,7 +54,7 @@ class Setting:
 
     def run(self, out: str, *more: str, launcher: Sequence[str] = ()) -> subprocess.CompletedProcess[str]:
         command = self.command(out, *more, launcher=launcher)
-        return subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=280)
+        return subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=560)
 
 
 def environment() -> dict[str, str]:
@@ -189,7 +189,7 @@ def test_a_killed_training_goes_on_to_the_same_weights(undisturbed: Path, settin
 def test_a_checkpoint_cut_in_writing_is_not_the_one_that_is_taken_up(undisturbed: Path, setting: Setting) -> None:
     command = setting.command("cut", "--save-steps", "2")
     driver = [sys.executable, "-m", "tests.trainer.killed_in_save", "4", *command[2:]]
-    killed = subprocess.run(driver, env=environment(), cwd=ROOT, capture_output=True, text=True, timeout=280)
+    killed = subprocess.run(driver, env=environment(), cwd=ROOT, capture_output=True, text=True, timeout=560)
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     checkpoints = setting.folder / "cut" / "checkpoints"
     assert (checkpoints / "checkpoint-4").exists()
