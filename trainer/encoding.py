@@ -56,7 +56,7 @@ class ScoreTokens(msgspec.Struct, frozen=True):
 
 
 class Encoder:
-    """The processor of one model, with <prm> in its vocabulary.
+    """The processor of one model, with <prm>, "Yes" and "No" in its vocabulary, put there where it lacks them.
 
     max_length: tokens an item at the most, by default the model's context. ConfigurationError where <prm>,
     "Yes" or "No" is not one token.
@@ -68,6 +68,9 @@ class Encoder:
         self.max_length = max_length
         if PRM_TOKEN not in self.tokenizer.get_vocab():
             self.tokenizer.add_tokens([AddedToken(PRM_TOKEN, special=True, normalized=False)], special_tokens=True)
+        for text in (YES, NO):
+            if not self._is_token(text):
+                self.tokenizer.add_tokens([AddedToken(text, single_word=True, normalized=False)])
         self.tokens = ScoreTokens(*(self._single(text) for text in (PRM_TOKEN, YES, NO)))
         self._takes_images = self.tokenizer is not processor
         special = sorted({PRM_TOKEN, *self.tokenizer.all_special_tokens}, key=len, reverse=True)
@@ -127,6 +130,11 @@ class Encoder:
     def _pad_id(self) -> int:
         pad = self.tokenizer.pad_token_id
         return int(pad if pad is not None else self.tokenizer.eos_token_id or 0)
+
+    def _is_token(self, text: str) -> bool:
+        """Whether a text is one token of its own; the one that stands for all unknown texts is not."""
+        ids = self.tokenizer.encode(text, add_special_tokens=False)
+        return len(ids) == 1 and ids[0] != self.tokenizer.unk_token_id
 
     def _single(self, text: str) -> int:
         ids = self.tokenizer.encode(text, add_special_tokens=False)

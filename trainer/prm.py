@@ -26,10 +26,10 @@ ATTENTION = {"sdpa": "sdpa", "flash": "flash_attention_2", "eager": "eager"}
 
 
 def load(folder: str | Path, encoder: Encoder, dtype: torch.dtype, attention: str = "auto") -> PreTrainedModel:
-    """The model of a folder, image-text-to-text where its architecture has that, with a row for <prm>.
+    """The model of a folder, image-text-to-text where its architecture has that, with rows for <prm>, "Yes" and "No".
 
     attention: a key of ATTENTION, or "auto": flash-attn where it is installed and can run, SDPA otherwise.
-    ConfigurationError where it cannot be loaded. A model that lacks <prm> starts from the mean embedding, so
+    ConfigurationError where it cannot be loaded. A model that lacks one starts from the mean embedding, so
     that an untrained PRM scores alike whenever it is loaded.
     """
     logging.disable_progress_bar()
@@ -42,7 +42,7 @@ def load(folder: str | Path, encoder: Encoder, dtype: torch.dtype, attention: st
     except (OSError, ValueError, ImportError) as error:
         raise ConfigurationError(f"model {folder}: could not be loaded: {error}") from error
     num_rows = model.config.get_text_config().vocab_size
-    if encoder.tokens.prm >= num_rows:
+    if max(encoder.tokens.prm, encoder.tokens.yes, encoder.tokens.no) >= num_rows:
         _grow(model, num_rows, len(encoder.tokenizer))
     return model
 

@@ -13,6 +13,7 @@ from PIL import Image
 from engine.errors import ConfigurationError
 from engine.records import TrainingRow, process_text
 from tests.trainer.samples import picture
+from trainer import prm
 from trainer.batches import EncodedRows
 from trainer.encoding import Encoder, Item, Unusable, length, open_image
 
@@ -107,14 +108,18 @@ def test_prm_is_added_where_a_tokenizer_lacks_it(policy_folder: Path, tmp_path: 
     assert int((ids == encoder.tokens.prm).sum()) == 2
 
 
-def test_yes_and_no_must_be_single_tokens(policy_folder: Path, tmp_path: Path) -> None:
+def test_yes_and_no_are_added_where_a_tokenizer_spells_them_out(policy_folder: Path, tmp_path: Path) -> None:
     folder = shutil.copytree(policy_folder, tmp_path / "policy")
     file = folder / "tokenizer.json"
     tokenizer = json.loads(file.read_text())
     tokenizer["model"]["merges"] = []
     file.write_text(json.dumps(tokenizer))
-    with pytest.raises(ConfigurationError, match='"Yes" is 3 tokens'):
-        Encoder.load(folder)
+    encoder = Encoder.load(folder)
+    model = prm.load(folder, encoder, torch.float32)
+    logits = prm.step_logits(model, model.get_output_embeddings(), encoder.encode(ITEM), encoder.tokens)
+    assert encoder.tokenizer.convert_ids_to_tokens([encoder.tokens.yes, encoder.tokens.no]) == ["Yes", "No"]
+    assert model.get_input_embeddings().num_embeddings > max(encoder.tokens.yes, encoder.tokens.no)
+    assert logits.shape == (2, 2)
 
 
 def test_a_folder_without_a_model_is_a_configuration_error(tmp_path: Path) -> None:
