@@ -56,6 +56,9 @@ class ExportConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """Mask steps inside a node instead of giving them the node's label."""
     min_judged: int = 0
     """Take no label from a state with fewer judged rollouts; a wrong solution whose first error is one is dropped."""
+    error_at_most: float = 0.0
+    """In a wrong solution take an earlier step whose MC is above 0 but at most this, too, for its first error: a wrong
+    step that a rollout recovered from by luck. 0: MC = 0 alone is an error, as MM-PRM has it."""
     counts: bool = False
     """Write beside each row's labels what they rest on: "counts", [correct, judged] a step, and "intervals", the 95 %
     Wilson interval of the value."""
@@ -70,6 +73,8 @@ class ExportConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     def __post_init__(self) -> None:
         if self.min_judged < 0:
             raise UsageError(f"--min-judged {self.min_judged}: must be at least 0")
+        if not 0 <= self.error_at_most < 1:
+            raise UsageError(f"--error-at-most {self.error_at_most}: must be at least 0 and below 1")
         if self.stores == ():
             raise UsageError("STORES: must name at least one store")
         if self.consensus and self.label_source == "judge":
@@ -151,6 +156,8 @@ def _label_rule(config: ExportConfig) -> dict[str, object]:
     rule: dict[str, object] = {
         name: getattr(config, name) for name in ("wrong", "mask_unestimated", "min_judged", "seed")
     }
+    if config.error_at_most:
+        rule["error_at_most"] = config.error_at_most
     return rule if config.source == "mc" else rule | {"label_source": config.source}
 
 
@@ -210,7 +217,9 @@ def problem_rows(config: ExportConfig, store: Store, record: ProblemRecord, coun
         return []
     estimates, tree = journal.finished_tree(store, record, partial(tree_of, store))
     rng = random.Random(f"{config.seed} {record.problem.id}")
-    selection = select(estimates, tree, rng, config.mask_unestimated, config.wrong, config.min_judged)
+    selection = select(
+        estimates, tree, rng, config.mask_unestimated, config.wrong, config.min_judged, config.error_at_most
+    )
     _count(counts, selection)
     rows = [_row(record.problem, at, solution) for at, solution in enumerate(selection.rows)]
     if not config.counts:

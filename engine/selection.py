@@ -47,15 +47,17 @@ def select(
     mask_unestimated: bool = False,
     wrong_kind: Wrong = "searched",
     min_judged: int = 0,
+    error_at_most: float = 0.0,
 ) -> Selection:
     """All wrong solutions of a tree and as many right ones, drawn by rng; each text once.
 
     States with fewer judged rollouts than min_judged count as not estimated; a wrong solution whose first error is
-    such a state is left out.
+    such a state is left out. In a wrong solution the first label of at most error_at_most is its
+    first error.
     """
-    solutions = wrong_solutions(estimates, tree, mask_unestimated, min_judged)
+    solutions = wrong_solutions(estimates, tree, mask_unestimated, min_judged, error_at_most)
     if wrong_kind == "searched-and-continued":
-        solutions = chain(solutions, continued_solutions(estimates, tree, mask_unestimated, min_judged))
+        solutions = chain(solutions, continued_solutions(estimates, tree, mask_unestimated, min_judged, error_at_most))
     wrong, again_wrong = _distinct(solutions)
     right, again_right = _distinct(right_solutions(estimates, tree, mask_unestimated, min_judged))
     drawn = sorted(rng.sample(range(len(right)), min(len(wrong), len(right))))
@@ -84,19 +86,27 @@ def _judged(tree: Tree, steps: Sequence[str]) -> int:
 
 
 def wrong_solutions(
-    estimates: Sequence[Estimate], tree: Tree, mask_unestimated: bool, min_judged: int = 0
+    estimates: Sequence[Estimate],
+    tree: Tree,
+    mask_unestimated: bool,
+    min_judged: int = 0,
+    error_at_most: float = 0.0,
 ) -> Iterator[Labelled]:
     """Each rollout that a search found the first error of, in the order of the searches."""
     for error in sure_errors(estimates, tree, min_judged):
         estimate = estimates[error.estimate]
         steps = estimate.prefix + estimate.rollouts[error.rollout].steps
-        first_error = len(estimate.prefix) + error.step
-        known = _known_values(tree, steps[:first_error], min_judged)
-        yield Labelled(steps, _filled(known, mask_unestimated) + _zeros(len(steps) - first_error, mask_unestimated))
+        known = _known_values(tree, steps[: len(estimate.prefix) + error.step], min_judged)
+        before = _before_error(_filled(known, mask_unestimated), error_at_most)
+        yield Labelled(steps, before + _zeros(len(steps) - len(before), mask_unestimated))
 
 
 def continued_solutions(
-    estimates: Sequence[Estimate], tree: Tree, mask_unestimated: bool, min_judged: int = 0
+    estimates: Sequence[Estimate],
+    tree: Tree,
+    mask_unestimated: bool,
+    min_judged: int = 0,
+    error_at_most: float = 0.0,
 ) -> Iterator[Labelled]:
     """The rollouts from each state that a search proved wrong, in the order of the estimates."""
     first_errors = {_state_at(estimates, error): error for error in sure_errors(estimates, tree, min_judged)}
@@ -105,11 +115,12 @@ def continued_solutions(
         if error is None or estimate.counts.correct:
             continue
         right = len(estimates[error.estimate].prefix) + error.step
-        before = _filled(_known_values(tree, estimate.prefix[:right], min_judged), mask_unestimated)
+        known = _known_values(tree, estimate.prefix[:right], min_judged)
+        before = _before_error(_filled(known, mask_unestimated), error_at_most)
         for rollout in estimate.rollouts:
             if rollout.outcome == "incorrect":
                 steps = estimate.prefix + rollout.steps
-                yield Labelled(steps, before + _zeros(len(steps) - right, mask_unestimated))
+                yield Labelled(steps, before + _zeros(len(steps) - len(before), mask_unestimated))
 
 
 def _state_at(estimates: Sequence[Estimate], error: FirstError) -> tuple[str, ...]:
@@ -149,6 +160,13 @@ def _known_values(tree: Tree, steps: Sequence[str], min_judged: int) -> list[flo
         is_known = node is not None and node.correct > 0 and node.judged >= min_judged
         values.append(node.value if node is not None and is_known else None)
     return values
+
+
+def _before_error(labels: Labels, error_at_most: float) -> Labels:
+    """The labels before the first error that a search found; fewer of them where one is at most error_at_most: a wrong
+    step that a rollout recovered from by luck."""
+    low = (at for at, value in enumerate(labels) if value is not None and value <= error_at_most)
+    return labels[: next(low, len(labels))]
 
 
 def _filled(known: list[float | None], mask_unestimated: bool) -> Labels:

@@ -47,6 +47,20 @@ def test_a_wrong_solution_has_the_values_before_its_first_error_and_zero_after()
     assert first.labels == (0.5, 0.5, 0.25, 0.0, 0.0)
 
 
+def test_a_step_of_a_value_that_is_low_enough_can_count_as_the_first_error():
+    tree, estimates = worked_tree()
+    for at_most, expected in [
+        (0.0, (0.5, 0.5, 0.25, 0.0, 0.0)),
+        (0.24, (0.5, 0.5, 0.25, 0.0, 0.0)),
+        (0.25, (0.5, 0.5, 0.0, 0.0, 0.0)),
+        (0.5, (0.0,) * 5),
+    ]:
+        first = next(iter(wrong_solutions(estimates, tree, False, error_at_most=at_most)))
+        assert first.labels == expected
+    masked = next(iter(wrong_solutions(estimates, tree, True, error_at_most=0.25)))
+    assert masked.labels == (None, 0.5, 0.0, None, 0.0)
+
+
 def test_masking_leaves_only_what_was_estimated_or_judged():
     tree, estimates = worked_tree()
     first = next(iter(wrong_solutions(estimates, tree, mask_unestimated=True)))
