@@ -13,23 +13,29 @@ from engine import log
 from engine.errors import EngineDied
 from engine.load import PolicyLoad, policy_load
 from engine.policy.base import Completion, Policy, ProblemFailed, Prompt
+from engine.records import Problem
 
 MAX_SENDS = 3
 """Times that a request is sent before its problem is given up."""
 MAX_SILENCES = 8
-"""Deadlines in a row that pass without a single answer before the engine itself counts as dead."""
+"""Deadlines in a row that pass without a single answer before the engine itself is asked whether it lives."""
+PROBE = Prompt(Problem(id="probe", question="What is 1 + 1?", correct_answer="2"))
+"""What a living engine answers, whatever the problems are that it does not."""
 
 
 class Deadline:
     """A Policy that gives each request so many seconds. ProblemFailed after MAX_SENDS sendings without an answer.
 
-    Where MAX_SILENCES deadlines pass and no request at all is answered meanwhile, it is the engine: EngineDied.
+    Where MAX_SILENCES deadlines pass and no request at all is answered meanwhile, the engine is asked for one step of
+    one completion of PROBE. One that does not answer that in time either is dead: EngineDied, now and ever after.
     """
 
     def __init__(self, policy: Policy, seconds: float) -> None:
         self._policy = policy
         self._seconds = seconds
         self._num_silences = 0
+        self._probing = asyncio.Lock()
+        self._is_dead = False
 
     async def sample(self, prompt: Prompt, num: int, seed: int) -> list[Completion]:
         for _ in range(MAX_SENDS):
@@ -39,7 +45,7 @@ class Deadline:
             except TimeoutError:
                 if not scope.expired():
                     raise
-                self._count_silence()
+                await self._count_silence()
             else:
                 self._num_silences = 0
                 return completions
@@ -48,12 +54,32 @@ class Deadline:
     def policy_load(self) -> PolicyLoad:
         return policy_load(self._policy)
 
-    def _count_silence(self) -> None:
+    async def _count_silence(self) -> None:
+        """One probe at a time; whoever waited for another's takes its answer."""
         self._num_silences += 1
-        if self._num_silences >= MAX_SILENCES:
+        if self._num_silences < MAX_SILENCES:
+            return
+        async with self._probing:
+            if self._num_silences >= MAX_SILENCES and not self._is_dead:
+                self._is_dead = not await self._answers_a_probe()
+        if self._is_dead:
             raise EngineDied(
-                f"the inference engine answered nothing: {MAX_SILENCES} requests in a row took over {self._seconds:g} s"
+                f"the inference engine answered nothing: {MAX_SILENCES} requests in a row and a short one to see "
+                f"whether it lives took over {self._seconds:g} s"
             )
+
+    async def _answers_a_probe(self) -> bool:
+        """Whether the engine answers in time, be it another request that it answers meanwhile."""
+        ask = getattr(self._policy, "sample_step", self._policy.sample)
+        try:
+            async with asyncio.timeout(self._seconds):
+                await ask(PROBE, 1, 0)
+        except TimeoutError:
+            return self._num_silences < MAX_SILENCES
+        except ProblemFailed:
+            pass  # A refusal is an answer.
+        self._num_silences = 0
+        return True
 
     async def close(self) -> None:
         await self._policy.close()
