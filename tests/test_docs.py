@@ -35,6 +35,7 @@ DOCUMENTS = (
     FORMATS,
     ROOT / "docs" / "judge.md",
     ROOT / "docs" / "evaluation.md",
+    ROOT / "docs" / "findings.md",
     ROOT / "docs" / "viewer.md",
     ROOT / "docs" / "exports.md",
     ROOT / "docs" / "economy.md",
