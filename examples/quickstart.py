@@ -40,7 +40,7 @@ class Size(msgspec.Struct, frozen=True):
 
 
 DEFAULT = Size(110, 100, 8, 3, 80, 4, 32, 3e-4)
-FULL = Size(1000, 250, 8, 3, 80, 4, 64, 3e-4)
+FULL = Size(1500, 250, 8, 3, 80, 4, 64, 6e-4)
 
 
 class Quickstart:
