@@ -1,7 +1,6 @@
 """Records what the real engine tells while a bound is led by it: python -m tests.engine.record_trace FILE [GIB] [SLOTS]
 
 The trace is a JSON list of [running, waiting, kv_share, preemptions, in_flight], one sample each.
-tests/engine/test_traces.py reads what it wrote.
 """
 
 from __future__ import annotations
