@@ -25,6 +25,7 @@ from engine.policy.base import Completion, ProblemFailed, Prompt
 from engine.policy.chat import Chat
 from engine.policy.endpoint_flags import POLICY_KEY_VARIABLE
 from engine.policy.ends import ENDS
+from engine.policy.served_model import context_length, require_room
 from engine.policy.special_tokens import hidden_tokens
 
 POLICY = Subject("the policy", "--policy-patience-seconds", PolicyUnreachable)
@@ -75,6 +76,8 @@ class EndpointPolicy:
         )
         policy = cls(config, endpoint, tokenizer)
         try:
+            key = os.environ.get(POLICY_KEY_VARIABLE)
+            require_room(config.max_new_tokens, await context_length(config.policy_url, config.policy_model, key))
             policy._takes_n = len((await endpoint.ask(probe, Completions)).choices) == 2
         except BaseException:
             await endpoint.close()

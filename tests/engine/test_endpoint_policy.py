@@ -159,6 +159,16 @@ async def test_a_wrong_model_is_named_at_once(config: Callable[..., AnnotateConf
             await EndpointPolicy.start(config(server.url))
 
 
+async def test_completions_that_fill_the_whole_context_are_refused_before_any_problem_is(
+    config: Callable[..., AnnotateConfig],
+):
+    async with serving() as server:
+        server.context = 4096
+        with pytest.raises(ConfigurationError, match="--max-new-tokens 4096: leaves no room"):
+            await EndpointPolicy.start(config(server.url))
+        await (await EndpointPolicy.start(config(server.url, max_new_tokens=1024))).close()
+
+
 async def test_past_its_patience_the_policy_is_out_of_reach(config: Callable[..., AnnotateConfig]):
     async with serving(lambda number: "answer" if number < 2 else 500) as server:
         given = config(server.url, policy_patience_seconds=0.2)

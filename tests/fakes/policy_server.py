@@ -30,6 +30,7 @@ class PolicyServer:
         self.takes_n = takes_n
         self.knows_vllm = knows_vllm
         self.url = ""
+        self.context: int | None = None
         self.requests: list[dict[str, Any]] = []
         self.keys: set[str | None] = set()
 
@@ -46,6 +47,9 @@ class PolicyServer:
         if not self.knows_vllm and {"top_k", "repetition_penalty", "continue_final_message"} & body.keys():
             return web.json_response({"error": "unknown field"}, status=400)
         return web.json_response(self.completion(body))
+
+    async def models(self, _: web.Request) -> web.Response:
+        return web.json_response({"data": [{"id": "m", "max_model_len": self.context}]})
 
     def completion(self, body: dict[str, Any]) -> dict[str, Any]:
         prompt, chat = text_of(body), "messages" in body
@@ -86,6 +90,7 @@ async def serving(
     server = PolicyServer(behave, takes_n, knows_vllm)
     app = web.Application(client_max_size=1 << 26)
     app.router.add_post("/v1/completions", server.handle)
+    app.router.add_get("/v1/models", server.models)
     app.router.add_post("/v1/chat/completions", server.handle)
     runner = web.AppRunner(app, shutdown_timeout=0.1, access_log=None)
     await runner.setup()
