@@ -105,7 +105,8 @@ class PolicyFlags(PolicyEndpointFlags, frozen=True, kw_only=True, forbid_unknown
     max_new_tokens: int = 4096
     """Tokens a rollout at the most; one that runs into it counts as truncated, not as wrong."""
     prompt_template: Template = "prefill"
-    """"prefill": the steps so far begin the assistant's turn; "mmprm": MM-PRM's prompt."""
+    """"prefill": the steps so far begin the assistant's turn; "bare": the same without the instruction on how to write
+    steps, for a policy tuned to write them; "mmprm": MM-PRM's prompt."""
     step_format: StepFormat = "tags"
     """How steps stand in a completion: <step> tags, paragraphs, or lines."""
     max_model_len: int | None = None
@@ -196,7 +197,7 @@ class AnnotateConfig(PolicyFlags, frozen=True, kw_only=True, forbid_unknown_fiel
     confirm_zero: int = 0
     """Rollouts drawn again where a search would end at MC = 0; only if none of them is right is it an error."""
     reuse_rollouts: bool = False
-    """Count a rollout, too, for every later state that it passes through; needs --prompt-template prefill."""
+    """Count a rollout, too, for every later state that it passes through; needs --prompt-template prefill or bare."""
     dry_run: int = 0
     """Only show what would happen: grow so many problems' trees into a scratch store, print them and what the whole
     job would cost at that rate. The store is neither made nor touched."""
@@ -220,8 +221,8 @@ class AnnotateConfig(PolicyFlags, frozen=True, kw_only=True, forbid_unknown_fiel
             raise UsageError(f"--value-rollouts {self.value_rollouts}: needs --first-part")
         if self.settle_right > 1 and not self.first_part:
             raise UsageError(f"--settle-right {self.settle_right}: needs --first-part")
-        if self.reuse_rollouts and self.prompt_template != "prefill":
-            raise UsageError(f"--reuse-rollouts: needs --prompt-template prefill, not {self.prompt_template}")
+        if self.reuse_rollouts and self.prompt_template == "mmprm":
+            raise UsageError("--reuse-rollouts: needs --prompt-template prefill or bare, not mmprm")
         if self.num_rollouts > self.rollout_budget:
             raise UsageError(
                 f"--rollout-budget {self.rollout_budget}: must hold one estimate of --num-rollouts {self.num_rollouts}"

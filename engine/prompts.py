@@ -8,7 +8,7 @@ from typing import Literal
 import msgspec
 
 StepFormat = Literal["tags", "paragraphs", "lines"]
-Template = Literal["prefill", "mmprm"]
+Template = Literal["prefill", "bare", "mmprm"]
 
 INSTRUCTIONS: dict[StepFormat, str] = {
     "tags": (
@@ -59,14 +59,16 @@ def turns(question: str, prefix: tuple[str, ...], template: Template, step_forma
     """The chat for one state.
 
     "prefill" leaves the steps so far as the beginning of the assistant's own turn, so that all estimates of one
-    tree share their prefix in the KV cache; "mmprm" repeats MM-PRM's prompt.
+    tree share their prefix in the KV cache; "bare" does too, and asks the question alone, for a policy that was tuned
+    to its form without being told; "mmprm" repeats MM-PRM's prompt.
     """
     if template == "mmprm":
         user = MMPRM_REQUEST.format(question=question)
         if prefix:
             user += "\nPrevious Steps:" + join(prefix, "tags")
         return Turns(None, user, "")
-    return Turns(INSTRUCTIONS[step_format], question, join(prefix, step_format))
+    system = INSTRUCTIONS[step_format] if template == "prefill" else None
+    return Turns(system, question, join(prefix, step_format))
 
 
 def join(steps: tuple[str, ...], step_format: StepFormat) -> str:

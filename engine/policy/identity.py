@@ -28,7 +28,7 @@ def _require_plain(config: PolicyFlags) -> None:
             f"--policy-dialect openai: has no top_k {config.top_k} and no repetition_penalty "
             f"{config.repetition_penalty}; give --top-k 0 --repetition-penalty 1"
         )
-    prefilled = isinstance(config, AnnotateConfig) and config.prompt_template == "prefill"
+    prefilled = isinstance(config, AnnotateConfig) and config.prompt_template != "mmprm"
     if config.policy_api == "chat" and prefilled:
         raise UsageError(
             "--policy-dialect openai with --policy-api chat: a begun reply cannot be gone on with there; give "

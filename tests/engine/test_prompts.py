@@ -52,9 +52,12 @@ def test_a_joined_prefix_reads_back_as_its_steps(step_format):
     assert solution.steps[:2] == steps
 
 
-def test_prefill_begins_the_reply_and_mmprm_repeats_the_steps_in_the_question():
+def test_prefill_and_bare_begin_the_reply_and_mmprm_repeats_the_steps_in_the_question():
     prefill = turns("Q?", ("a",), "prefill", "tags")
     assert (prefill.user, prefill.reply) == ("Q?", "<step>a</step>")
+    assert prefill.system
+    bare = turns("Q?", ("a",), "bare", "tags")
+    assert (bare.system, bare.user, bare.reply) == (None, "Q?", "<step>a</step>")
     mmprm = turns("Q?", ("a",), "mmprm", "tags")
     assert mmprm.reply == ""
     assert mmprm.user.endswith("Question: Q?\nPrevious Steps:<step>a</step>")
