@@ -64,9 +64,14 @@ class Daemon:
 
     def kill(self) -> None:
         """SIGKILL it where it stands; AssertionError where it had ended before."""
+        assert self.killed(), f"it had finished: {self.said()}"
+
+    def killed(self) -> bool:
+        """SIGKILL it; False where it had finished its job before, AssertionError where it had ended otherwise."""
         self.process.kill()
         code, said = self.end()
-        assert code == -9, f"it had ended with {code}: {said}"
+        assert code in (-9, 0), f"it had ended with {code}: {said}"
+        return code == -9
 
     def end(self) -> tuple[int, str]:
         """Wait for its end: (exit code, what it said)."""

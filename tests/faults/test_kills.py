@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import random
 import time
@@ -21,16 +22,15 @@ MAX_ACKNOWLEDGED = 25
 pytestmark = pytest.mark.family("kill")
 
 
-def kill_at_random(job: Job, store: Path, rng: random.Random) -> dict[str, str]:
-    """One try: what was acknowledged before the kill, which may come while the daemon still starts."""
+def kill_at_random(job: Job, store: Path, rng: random.Random) -> tuple[bool, dict[str, str]]:
+    """Whether it came before the job was finished, and what was acknowledged; it may come while the daemon starts."""
     daemon = job.start(store, script=Script(pause=0.01))
     if rng.random() < 0.15:
         time.sleep(rng.random() * 0.3)
     else:
         daemon.wait_for(rng.randint(1, MAX_ACKNOWLEDGED))
         time.sleep(rng.random() * 0.01)
-    daemon.kill()
-    return daemon.acknowledged
+    return daemon.killed(), daemon.acknowledged
 
 
 def test_kills_at_random_moments_leave_the_export_of_an_undisturbed_run(
@@ -43,16 +43,22 @@ def test_kills_at_random_moments_leave_the_export_of_an_undisturbed_run(
     record_property("tries", tries)
     seed = random.randrange(1 << 30)
     rng = random.Random(seed)
-    for first in range(0, tries, KILLS_A_STORE):
-        store = tmp_path / f"store{first}"
+    kills = 0
+    for store in (tmp_path / f"store{number}" for number in itertools.count()):
         acknowledged: dict[str, str] = {}
-        for _ in range(min(KILLS_A_STORE, tries - first)):
-            acknowledged |= kill_at_random(job, store, rng)
+        for _ in range(min(KILLS_A_STORE, tries - kills)):
+            killed, told = kill_at_random(job, store, rng)
+            kills += killed
+            acknowledged |= told
             if acknowledged:
                 holds(store, acknowledged)
+            if not killed:
+                break
         code, said = job.run(store)
         assert code == 0, said
         assert exported(store, tmp_path / "out") == undisturbed, f"seed {seed}"
+        if kills == tries:
+            break
 
 
 def test_kills_while_sampling_ahead_lose_nothing(job: Job, undisturbed: tuple[bytes, bytes], tmp_path: Path) -> None:
