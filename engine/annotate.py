@@ -12,7 +12,7 @@ import msgspec
 
 from engine import ahead, history, journal, log
 from engine.collector import rare_collections
-from engine.config import AnnotateConfig, SearchRule
+from engine.config import AnnotateConfig
 from engine.display import shown
 from engine.errors import Drained
 from engine.fingerprint import fingerprint, later_defaults
@@ -27,7 +27,7 @@ from engine.progress import Progress
 from engine.records import Problem, ProblemState
 from engine.reporting import reported
 from engine.scheduler import run_all
-from engine.search import Search
+from engine.search import search_under
 from engine.status import REJECTED_KEY
 from engine.store import Store, StoreDamaged, Write
 from engine.verdicts import StoredVerdicts
@@ -108,7 +108,7 @@ async def grow_all(
     await store.commit([Write("meta", REJECTED_KEY, msgspec.msgpack.encode(seeds.rejected))])
     states = {problem.id: _state(store, problem) for problem in seeds.problems}
     progress = _progress(seeds, states)
-    search = _search(config, store, policy, judge, progress, meter.draining)
+    search = search_under(config, policy, judge, store, progress, meter.draining, ahead.of(config, policy))
 
     async def grow(problem: Problem) -> None:
         with progress.opened():
@@ -133,23 +133,6 @@ def _progress(seeds: SeedSet, states: Mapping[str, ProblemState]) -> Progress:
         len(seeds.problems) - count["open"],
         num_quarantined_before=count["quarantined"],
         num_rejected=len(seeds.rejected),
-    )
-
-
-def _search(
-    config: AnnotateConfig, store: Store, policy: Policy, judge: Judge, progress: Progress, draining: asyncio.Event
-) -> Search:
-    return Search(
-        policy=policy,
-        judge=judge,
-        store=store,
-        rule=config.part(SearchRule),
-        step_format=config.step_format,
-        run_seed=config.run_seed,
-        draining=draining,
-        on_estimate=progress.on_estimate,
-        on_end=progress.on_end,
-        ahead=ahead.of(config, policy),
     )
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 
 from engine import journal, prompts
-from engine.config import AnnotateConfig, SearchRule
+from engine.config import AnnotateConfig
 from engine.judge.base import Judge
 from engine.judge.flags import judge_identity
 from engine.load import judge_load
@@ -24,7 +24,7 @@ from engine.problems import SeedSet
 from engine.progress import Progress, clock_text
 from engine.records import Estimate, Problem, ProblemRecord, Rollout
 from engine.scheduler import run_all
-from engine.search import Search
+from engine.search import search_under
 from engine.snapshot import Prices
 from engine.store import Store
 
@@ -91,17 +91,7 @@ async def _grow(
     from engine.display import shown
 
     progress = meter.progress
-    search = Search(
-        policy=policy,
-        judge=judge,
-        store=store,
-        rule=config.part(SearchRule),
-        step_format=config.step_format,
-        run_seed=config.run_seed,
-        draining=meter.draining,
-        on_estimate=progress.on_estimate,
-        on_end=progress.on_end,
-    )
+    search = search_under(config, policy, judge, store, progress, meter.draining)
 
     async def grow(problem: Problem) -> None:
         with progress.opened():

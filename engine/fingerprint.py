@@ -1,10 +1,10 @@
-"""What decides the labels of a store, by name: a store goes on only under the very same values."""
+"""What decides labels and candidates, by name: a store or file goes on only under the very same values."""
 
 from __future__ import annotations
 
 import msgspec
 
-from engine.config import LATER_RULES, PART_RULE, AnnotateConfig, Sampling, SearchRule
+from engine.config import LATER_RULES, PART_RULE, AnnotateConfig, RolloutConfig, Sampling, SearchRule
 from engine.judge.flags import judge_settings
 from engine.policy.identity import policy_identity
 from engine.problems import SeedSet
@@ -12,8 +12,15 @@ from engine.problems import SeedSet
 
 def fingerprint(config: AnnotateConfig, seeds: SeedSet) -> dict[str, str]:
     """What decides the labels, by name: a store goes on only under the very same values."""
-    named = {
-        **msgspec.structs.asdict(config.part(SearchRule)),
+    named = {**msgspec.structs.asdict(config.part(SearchRule)), **sampled_under(config, seeds)}
+    if not config.first_part:
+        del named[PART_RULE]
+    return {name: str(value) for name, value in named.items()}
+
+
+def sampled_under(config: AnnotateConfig | RolloutConfig, seeds: SeedSet) -> dict[str, object]:
+    """What decides which solutions are drawn and how they are judged."""
+    return {
         **msgspec.structs.asdict(config.part(Sampling)),
         "run_seed": config.run_seed,
         "prompt_template": config.prompt_template,
@@ -22,9 +29,6 @@ def fingerprint(config: AnnotateConfig, seeds: SeedSet) -> dict[str, str]:
         "judge": judge_settings(config),
         "seeds": seeds.fingerprint(),
     }
-    if not config.first_part:
-        del named[PART_RULE]
-    return {name: str(value) for name, value in named.items()}
 
 
 def later_defaults() -> dict[str, str]:

@@ -12,11 +12,11 @@ import msgspec
 
 from engine import log
 from engine.beam import BeamPolicy, BeamRule, Guide
-from engine.config import RolloutConfig, Sampling
+from engine.config import RolloutConfig
 from engine.display import shown
 from engine.errors import ConfigurationError, Drained, EngineDied
+from engine.fingerprint import sampled_under
 from engine.judge.base import Judge
-from engine.judge.flags import judge_settings
 from engine.lifecycle import drain_on_signal, in_thread, unless_draining
 from engine.meter import Meter
 from engine.opening import read_seeds, start_enduring, start_policy
@@ -101,18 +101,7 @@ async def start_judge(config: RolloutConfig) -> Judge:
 
 def _settings(config: RolloutConfig, seeds: SeedSet) -> Settings:
     """What decides the candidates, by name; throughput flags are not among them."""
-    from engine.policy.identity import policy_identity
-
-    named = {
-        **msgspec.structs.asdict(config.part(Sampling)),
-        "num_candidates": config.num_candidates,
-        "run_seed": config.run_seed,
-        "prompt_template": config.prompt_template,
-        "step_format": config.step_format,
-        "model": policy_identity(config),
-        "judge": judge_settings(config),
-        "seeds": seeds.fingerprint(),
-    }
+    named = {**sampled_under(config, seeds), "num_candidates": config.num_candidates}
     if config.search == "beam":
         assert config.prm is not None
         from engine.policy.checkpoint import model_digest

@@ -10,10 +10,11 @@ import msgspec
 
 from engine import journal
 from engine.ahead import Ahead, Ask
-from engine.config import SearchRule
+from engine.config import AnnotateConfig, SearchRule
 from engine.foresight import next_wants
 from engine.judge.base import Judge
 from engine.policy.base import Completion, Policy, ProblemFailed, Prompt
+from engine.progress import Progress
 from engine.prompts import Solution, StepFormat, parse
 from engine.records import Estimate, Outcome, Problem, ProblemRecord, Rollout, Verdict
 from engine.seeds import derive_seed
@@ -117,6 +118,30 @@ class Search:
         distinct = list(dict.fromkeys(answers))
         verdicts = await asyncio.gather(*(self.judge.grade(problem, answer) for answer in distinct))
         return dict(zip(distinct, verdicts, strict=True))
+
+
+def search_under(
+    config: AnnotateConfig,
+    policy: Policy,
+    judge: Judge,
+    store: Store,
+    progress: Progress,
+    draining: asyncio.Event,
+    ahead: Ahead | None = None,
+) -> Search:
+    """The search that a command's flags describe, telling its progress."""
+    return Search(
+        policy=policy,
+        judge=judge,
+        store=store,
+        rule=config.part(SearchRule),
+        step_format=config.step_format,
+        run_seed=config.run_seed,
+        draining=draining,
+        on_estimate=progress.on_estimate,
+        on_end=progress.on_end,
+        ahead=ahead,
+    )
 
 
 def _rollout(completion: Completion, solution: Solution | None, verdicts: Mapping[str, Verdict]) -> Rollout:

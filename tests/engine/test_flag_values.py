@@ -37,7 +37,8 @@ def test_a_value_that_no_search_can_run_under_is_refused_by_name(name: str, valu
 
 @pytest.mark.parametrize("preset", PRESETS)
 def test_every_preset_is_accepted(preset: str) -> None:
-    AnnotateConfig(**REQUIRED, **PRESETS[preset])  # type: ignore[arg-type]
+    config = AnnotateConfig(**REQUIRED, **PRESETS[preset])  # type: ignore[arg-type]
+    assert {name: getattr(config, name) for name in PRESETS[preset]} == PRESETS[preset]
 
 
 def test_a_config_file_may_give_one_text_for_a_list_and_begin_with_a_byte_order_mark(tmp_path: Path) -> None:

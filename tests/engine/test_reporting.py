@@ -201,8 +201,12 @@ async def test_no_beat_is_sent_that_is_not_asked_for(
 
 async def test_a_service_manager_that_is_gone_stops_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "nowhere"))
+    went_on = False
     async with notified(Meter(asyncio.Event())):
         await asyncio.sleep(0)
+        went_on = True
+    assert went_on
+    assert not (tmp_path / "nowhere").exists()
 
 
 async def test_metrics_answer_on_a_unix_socket_and_leave_none_behind(tmp_path: Path):
