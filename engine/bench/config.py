@@ -31,6 +31,10 @@ class BenchConfig(AnnotateConfig, frozen=True, kw_only=True, forbid_unknown_fiel
     """Problems of the figures on the real engine; the seeds are repeated under other ids where they are fewer."""
     num_serial_problems: int = 4
     """Problems of the serial side of speedup_over_serial."""
+    serial_rollouts: int = 16
+    """Rollouts an estimate on both sides of speedup_over_serial: the peers' batch."""
+    serial_budget: int = 48
+    """Rollouts a problem on both sides of speedup_over_serial."""
     seeds: tuple[str, ...] = (str(_EXAMPLES / "sums" / "seeds.json"),)
     """Seed files of the figures on the real engine."""
     model: str = str(_EXAMPLES / "policy")
@@ -41,14 +45,21 @@ class BenchConfig(AnnotateConfig, frozen=True, kw_only=True, forbid_unknown_fiel
     """Problems worked on at once."""
     max_new_tokens: int = 160
     """Tokens a rollout at the most."""
-    rollout_budget: int = 64
+    num_rollouts: int = 8
+    """Rollouts an estimate (k), on the real engine."""
+    rollout_budget: int = 24
     """Rollouts a problem at the most, on the real engine."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("repeats", "num_problems", "num_serial_problems"):
+        for name in ("repeats", "num_problems", "num_serial_problems", "serial_rollouts"):
             if getattr(self, name) < 1:
                 raise UsageError(f"--{name.replace('_', '-')} {getattr(self, name)}: must be at least 1")
+        if self.serial_budget < self.serial_rollouts:
+            raise UsageError(
+                f"--serial-budget {self.serial_budget}: must hold one estimate of --serial-rollouts "
+                f"{self.serial_rollouts}"
+            )
         known = [figure.name for figure in FIGURES]
         for name in self.names:
             if name not in known:

@@ -40,8 +40,15 @@ def seed_problems(run: Run, num: int) -> list[Problem]:
     return list(itertools.islice(again, num))
 
 
-async def grow(run: Run, policy: Policy, problems: list[Problem], num_open: int, judge: Judge | None = None) -> Grown:
-    """Grow the problems' trees, num_open at once, with durable commits and the judging rules or another judge."""
+async def grow(
+    run: Run,
+    policy: Policy,
+    problems: list[Problem],
+    num_open: int,
+    judge: Judge | None = None,
+    rule: SearchRule | None = None,
+) -> Grown:
+    """Grow the problems' trees, num_open at once, with durable commits; judge and rule are the run's own by default."""
     estimates: list[int] = []
 
     def on_estimate(estimate: Estimate) -> None:
@@ -54,7 +61,7 @@ async def grow(run: Run, policy: Policy, problems: list[Problem], num_open: int,
         policy=policy,
         judge=judge,
         store=store,
-        rule=run.config.part(SearchRule),
+        rule=rule or run.config.part(SearchRule),
         step_format=run.config.step_format,
         run_seed=run.config.run_seed,
         draining=asyncio.Event(),

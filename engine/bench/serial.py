@@ -16,10 +16,13 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from multiprocessing.connection import Connection
 from typing import Literal
 
+import msgspec
+
 from engine.bench.clock import machine
 from engine.bench.figures import Conditions, Measured
 from engine.bench.growing import grow, seed_problems
 from engine.bench.run import Run
+from engine.config import SearchRule
 from engine.judge import exact
 from engine.records import Problem, Verdict
 
@@ -78,12 +81,15 @@ async def measure(run: Run) -> Measured:
     """Serial and concurrent by turns; each begins with an empty prefix cache."""
     config, recorder = run.config, await run.recorder()
     problems = seed_problems(run, config.num_problems)
+    rule = msgspec.structs.replace(
+        config.part(SearchRule), num_rollouts=config.serial_rollouts, rollout_budget=config.serial_budget
+    )
     values, details = [], []
     for _ in range(config.repeats):
         await recorder.forget()
-        serial = await grow(run, recorder.policy, problems[: config.num_serial_problems], 1, HttpJudge())
+        serial = await grow(run, recorder.policy, problems[: config.num_serial_problems], 1, HttpJudge(), rule)
         await recorder.forget()
-        ours = await grow(run, recorder.policy, problems, config.concurrency)
+        ours = await grow(run, recorder.policy, problems, config.concurrency, rule=rule)
         rates = serial.num_estimates / serial.seconds, ours.num_estimates / ours.seconds
         values.append(rates[1] / rates[0])
         details.append(f"serial {rates[0]:.2f} labels/s, {ours.num_estimates} labels at {rates[1]:.2f} labels/s")
@@ -98,8 +104,8 @@ def _conditions(run: Run) -> Conditions:
         "problems": config.num_problems,
         "serial_problems": config.num_serial_problems,
         "searches_open": config.concurrency,
-        "k": config.num_rollouts,
-        "rollout_budget": config.rollout_budget,
+        "k": config.serial_rollouts,
+        "rollout_budget": config.serial_budget,
         "judge": "serial: HTTP on loopback, 32 threads, no language model; ours: the rules in process",
         "machine": machine(),
     }
