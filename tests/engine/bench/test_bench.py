@@ -51,8 +51,8 @@ def test_the_scripted_figures_are_measured_and_compared(tmp_path: Path, capsys: 
     shown = json.loads(capsys.readouterr().out)
     assert shown == json.loads(earlier.read_text())
     assert list(shown) == list(SCRIPTED)
-    for entry in shown.values():
-        assert entry["value"] > 0
+    for name, entry in shown.items():
+        assert entry["value"] > 0 or name == "loop_lag_p99_ms", "a loop this small may never be late"
         assert entry["min"] <= entry["median"] <= entry["max"]
         assert entry["unit"]
         assert entry["conditions"]["machine"]
