@@ -3,6 +3,12 @@
 from __future__ import annotations
 
 import codecs
+import contextlib
+import io
+import os
+import re
+import signal
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
@@ -16,6 +22,10 @@ Config = TypeVar("Config", bound=msgspec.Struct)
 Presets = Mapping[str, Mapping[str, Any]]
 
 COMPLETION = "--tyro-print-completion"
+UNREAD = 128 + signal.SIGPIPE
+"""The exit code of a command whose reader left, such as head; shells give it to any program that ends so."""
+LOG_FLAG = "--log-format"
+_FRAME = re.compile("[\u2500-\u257f]")
 SHELLS = ("bash", "zsh", "fish")
 """What tyro itself writes a completion for."""
 
@@ -26,8 +36,8 @@ def parse(config_type: type[Config], arguments: list[str], name: str, presets: P
     Ends the process: with 0 after --help, 64 after flags or values that cannot be read, 78 after a TOML file
     that cannot. A TOML file sets any field by its name, "num_rollouts = 8"; an unknown name is an error.
     """
-    import tyro
-
+    asked = _take(arguments, LOG_FLAG)[1] if "log_format" in config_type.__struct_fields__ else None
+    log.use("json" if asked == "json" else "text")
     rest, file = _take(arguments, "--config")
     rest, preset = _take(rest, "--preset")
     _, shell = _take(rest, COMPLETION)
@@ -43,13 +53,54 @@ def parse(config_type: type[Config], arguments: list[str], name: str, presets: P
         description += f"\n\n--preset {'|'.join(presets)} sets several flags at once; --config FILE reads TOML."
     else:
         description += "\n\n--config FILE reads flags from TOML."
+    log.use("json" if (asked or values.get("log_format")) == "json" else "text")
     try:
-        config: Config = tyro.cli(config_type, prog=f"bin/{name}", args=rest, default=default, description=description)
+        return _read_flags(config_type, name, rest, default, description)
     except OmegaprmError as error:
         fail(error)
+
+
+def _read_flags(
+    config_type: type[Config], name: str, arguments: list[str], default: Config, description: str
+) -> Config:
+    """Read the flags, in tyro's words; in JSON lines what is wrong with them is one line.
+
+    A reader of help or of completions that left early, such as head, is no fault.
+    """
+    import tyro
+
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said) if log.in_json() else contextlib.nullcontext():
+            config: Config = tyro.cli(
+                config_type, prog=f"bin/{name}", args=arguments, default=default, description=description
+            )
+        return config
     except SystemExit as stop:
-        raise SystemExit(UsageError.exit_code if stop.code not in (None, 0) else 0) from None
-    return config
+        if stop.code in (None, 0):
+            _leave_unread(0)
+        if log.in_json():
+            fail(UsageError(_sentence(said.getvalue())))
+        raise SystemExit(UsageError.exit_code) from None
+    except BrokenPipeError:
+        _leave_unread(0)
+
+
+def _leave_unread(exit_code: int) -> NoReturn:
+    """End without a word about what was printed and nobody read."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    lifecycle.leave(exit_code)
+
+
+def _sentence(boxed: str) -> str:
+    """The words of tyro's box without its frame; its title once, where the words begin with it too."""
+    title, *words = (" ".join(line.split()) for line in _FRAME.sub(" ", boxed.strip()).splitlines())
+    said = " ".join(" ".join(words).split())
+    return said if said.startswith(title) else f"{title}: {said}"
 
 
 def _take(arguments: list[str], flag: str) -> tuple[list[str], str | None]:
@@ -130,6 +181,9 @@ def run(body: Callable[[Config], None], config: Config) -> NoReturn:
     """Run a command's body and end the process with the exit code it earned."""
     try:
         body(config)
+        sys.stdout.flush()
     except OmegaprmError as error:
         fail(error)
+    except BrokenPipeError:
+        _leave_unread(UNREAD)
     raise SystemExit(0)

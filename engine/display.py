@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -57,14 +58,20 @@ async def shown_line(line: Callable[[], str]) -> AsyncIterator[None]:
     terminal = sys.stderr.isatty()
 
     def show() -> None:
-        sys.stderr.write("\r\x1b[K" + line() if terminal else line() + "\n")
-        sys.stderr.flush()
+        _write("\r\x1b[K" + line() if terminal else line() + "\n")
 
     try:
         async with _repeated(show, TERMINAL_SECONDS if terminal else PLAIN_SECONDS):
             yield
     finally:
-        print(("\r\x1b[K" if terminal else "") + line(), file=sys.stderr, flush=True)
+        _write(("\r\x1b[K" if terminal else "") + line() + "\n")
+
+
+def _write(text: str) -> None:
+    """Whoever shows goes on where nobody looks any more."""
+    with contextlib.suppress(OSError):
+        sys.stderr.write(text)
+        sys.stderr.flush()
 
 
 @asynccontextmanager

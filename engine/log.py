@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
 from typing import Any, Literal
@@ -24,9 +25,10 @@ def in_json() -> bool:
 
 
 def tell(event: str, message: str, **fields: Any) -> None:
-    """Tell a message; JSON has the event's name, the Unix time and the fields beside it."""
-    if not in_json():
-        print(message, file=sys.stderr, flush=True)
-        return
+    """Tell a message; JSON has the event's name, the Unix time and the fields beside it.
+
+    Whoever tells goes on where nobody listens any more: a reader that left, a terminal that is gone.
+    """
     row = {"time": time.time(), "event": event, "message": message, **fields}
-    print(msgspec.json.encode(row).decode(), file=sys.stderr, flush=True)
+    with contextlib.suppress(OSError):
+        print(msgspec.json.encode(row).decode() if in_json() else message, file=sys.stderr, flush=True)

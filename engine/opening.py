@@ -10,6 +10,7 @@ import msgspec
 
 from engine import log
 from engine.config import EngineOptions, PolicyFlags, Sampling, parse_shard
+from engine.errors import UsageError
 from engine.policy.base import Policy, StepPolicy
 from engine.policy.bounded import Bound
 from engine.policy.enduring import Deadline, Restarting
@@ -20,9 +21,14 @@ Config = TypeVar("Config", bound=PolicyFlags)
 
 
 def read_seeds(config: PolicyFlags) -> SeedSet:
-    """The problems of this shard; rejected rows are named on stderr. BadInput where none is usable."""
+    """The problems of this shard; rejected rows are named on stderr. BadInput where none is usable.
+
+    UsageError for flags that name no policy or no folder of images.
+    """
     require_policy(config)
     root = Path(config.image_root) if config.image_root is not None else None
+    if root is not None and not root.is_dir():
+        raise UsageError(f"--image-root {root}: there is no such folder")
     seeds = read_problems([Path(path) for path in config.seeds], root, parse_shard(config.shard))
     for rejected in seeds.rejected:
         whose = "" if rejected.id is None else f" (id {rejected.id})"

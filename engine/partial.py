@@ -1,7 +1,7 @@
 """A file of finished work, a line each: what append() acknowledged is on disk for the same run to go on from.
 
-The first line holds the settings of the run; a file made under others is refused. A last line torn by a crash
-is cut off. One process at a time, by flock.
+The first line holds the settings of the run; a file with rows made under others is refused. A last line torn by a
+crash is cut off. One process at a time, by flock.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Partial(Generic[Row]):
 
     @classmethod
     def open(cls, path: Path, settings: Settings, kind: type[Row]) -> Partial[Row]:
-        """Make the file or take it up. StoreHeld, StoreFailed; ConfigurationError for other settings."""
+        """Make the file or take it up. StoreHeld, StoreFailed; ConfigurationError for rows under other settings."""
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             file = FileIO(path, "a+")
@@ -41,7 +41,8 @@ class Partial(Generic[Row]):
         try:
             _hold(path, file)
             lines = _whole_lines(file)
-            if not lines:
+            if len(lines) < 2 and (not lines or _settings(path, lines[0]) != settings):
+                file.truncate(0)
                 _append(path, file, msgspec.json.encode({"settings": settings}))
                 return cls(path, file, [])
             require_same(path, _settings(path, lines[0]), settings)

@@ -11,7 +11,7 @@ import msgspec
 
 from engine.errors import BadInput
 from engine.records import Problem
-from engine.seedfile import Broken, Repeated, Row, Written, rows
+from engine.seedfile import NOT_JSON, Broken, Repeated, Row, Written, rows
 
 REJECTED_KEY = b"rejected"
 """Where the table "meta" of a store holds the rejected rows, a msgpack list."""
@@ -65,7 +65,11 @@ class SeedSet(msgspec.Struct, frozen=True, kw_only=True):
         shown = "; ".join(reasons[:SHOWN_REASONS]) or "there are no rows"
         rest = len(reasons) - SHOWN_REASONS
         more = f"; and {rest} more" if rest > 0 else ""
-        raise BadInput(f"no usable seed row in {', '.join(self.files)}: {shown}{more}")
+        form = "; a seeds file is a JSON list or JSONL, one object a line" if self._is_no_json() else ""
+        raise BadInput(f"no usable seed row in {', '.join(self.files)}: {shown}{more}{form}")
+
+    def _is_no_json(self) -> bool:
+        return bool(self.rejected) and all(row.reason.startswith(NOT_JSON) for row in self.rejected)
 
 
 class _Refused(Exception):

@@ -1,6 +1,7 @@
 """Rows of a JSON list or a JSONL file with the lines they begin on; damage costs only what cannot be read.
 
-In JSONL a bad line stands for itself. In a list the rows before the damage are kept and its place reported.
+In JSONL a bad line stands for itself. In a list the rows before the damage are kept and its place reported. Whole
+objects one after the other, each over several lines, are taken as they are.
 """
 
 from __future__ import annotations
@@ -9,6 +10,9 @@ import json
 import re
 from collections.abc import Iterator
 from typing import NamedTuple
+
+NOT_JSON = "not JSON"
+"""How the reason of a Broken begins."""
 
 
 class Written(str):
@@ -67,7 +71,25 @@ def rows(content: bytes) -> Iterator[Row | Broken]:
     """The rows of a seeds file in either format. Bytes that are not UTF-8 come as lone surrogates."""
     text = content.decode("utf-8", "surrogateescape").removeprefix("\ufeff")
     start = _skip(text, 0)
-    return _list_rows(text, start) if text.startswith("[", start) else _line_rows(text)
+    if text.startswith("[", start):
+        return _list_rows(text, start)
+    spread = _spread_rows(text, start)
+    return _line_rows(text) if spread is None else iter(spread)
+
+
+def _spread_rows(text: str, start: int) -> list[Row] | None:
+    """The objects of a file whose first one goes over several lines; None where not all of it reads so."""
+    found = _decode(text, start)
+    if isinstance(found, Broken) or not text.count("\n", start, found.end):
+        return None
+    spread = [Row(1 + text.count("\n", 0, start), found.value)]
+    while (position := _skip(text, found.end)) < len(text):
+        line = spread[-1].line + text.count("\n", start, position)
+        found = _decode(text, start := position)
+        if isinstance(found, Broken):
+            return None
+        spread.append(Row(line, found.value))
+    return spread
 
 
 def _line_rows(text: str) -> Iterator[Row | Broken]:
@@ -78,7 +100,7 @@ def _line_rows(text: str) -> Iterator[Row | Broken]:
         if isinstance(found, Broken):
             yield Broken(line, found.reason)
         elif _skip(row, found.end) < len(row):
-            yield Broken(line, "not JSON: text after the row's end")
+            yield Broken(line, f"{NOT_JSON}: text after the row's end")
         else:
             yield Row(line, found.value)
 
@@ -99,11 +121,11 @@ def _list_rows(text: str, start: int) -> Iterator[Row | Broken]:
         mark = text[position : position + 1]
         if mark not in {",", "]"}:
             line += text.count("\n", counted, position)
-            yield Broken(line, 'not JSON: expected "," or "]" after a row; nothing from here on was read')
+            yield Broken(line, f'{NOT_JSON}: expected "," or "]" after a row; nothing from here on was read')
             return
         position = _skip(text, position + 1)
     if position < len(text):
-        yield Broken(1 + text.count("\n", 0, position), "not JSON: text after the list's end")
+        yield Broken(1 + text.count("\n", 0, position), f"{NOT_JSON}: text after the list's end")
 
 
 def _decode(text: str, position: int) -> _Found | Broken:
@@ -111,9 +133,9 @@ def _decode(text: str, position: int) -> _Found | Broken:
     try:
         return _Found(*_DECODER.raw_decode(text, position))
     except json.JSONDecodeError as error:
-        return Broken(text.count("\n", position, error.pos), f"not JSON: {error.msg} at column {error.colno}")
+        return Broken(text.count("\n", position, error.pos), f"{NOT_JSON}: {error.msg} at column {error.colno}")
     except RecursionError:
-        return Broken(0, "not JSON: nested too deeply")
+        return Broken(0, f"{NOT_JSON}: nested too deeply")
 
 
 def _skip(text: str, position: int) -> int:

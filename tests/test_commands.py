@@ -17,6 +17,8 @@ from pathlib import Path
 
 import pytest
 
+from engine.store import Store
+
 ROOT = Path(__file__).resolve().parents[1]
 BIN = ROOT / "bin"
 COMMANDS = sorted(path.name for path in BIN.iterdir() if path.is_file() and os.access(path, os.X_OK))
@@ -162,6 +164,66 @@ def test_a_config_file_with_an_unknown_flag_ends_with_78(bin_folder: Path) -> No
     shown = run("annotate", ["--config", "flags.toml"], bin_folder)
     assert shown.returncode == 78
     assert "num_rolouts" in shown.stderr
+
+
+JSON_LINES = (["--log-format", "json"], ["--log-format=json"], ["--config", "json.toml"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said", "forms"),
+    [
+        (["--no-such-flag", "3"], "Unrecognized options: --no-such-flag, 3", JSON_LINES),
+        (["--num-rollouts", "many"], "Error parsing --num-rollouts", JSON_LINES),
+        (["--top-p", "2"], "--top-p 2.0: must be", JSON_LINES),
+        (["--preset", "none"], "--preset none: there is no such preset", JSON_LINES[:2]),
+    ],
+    ids=lambda value: value[0] if isinstance(value, list) else "",
+)
+def test_what_is_wrong_with_flags_is_one_json_line_where_lines_are_asked_for(
+    arguments: list[str], said: str, forms: tuple[list[str], ...], bin_folder: Path
+) -> None:
+    """A preset is read before the file that may ask for lines."""
+    (bin_folder.parent / "json.toml").write_text('log_format = "json"\n')
+    for form in forms:
+        shown = run("annotate", ["--seeds", "s", "--model", "m", "--store", "d", *form, *arguments], bin_folder)
+        assert shown.returncode == 64
+        assert shown.stdout == ""
+        (line,) = shown.stderr.splitlines()
+        told = json.loads(line)
+        assert (told["event"], told["exit_code"]) == ("error", 64)
+        assert said in told["message"]
+
+
+@pytest.mark.parametrize("name", ["bench", "annotate", "status"])
+@pytest.mark.parametrize("flags", [["--help"], ["--tyro-print-completion", "bash"]], ids=lambda flags: flags[0])
+def test_a_reader_that_leaves_early_hears_no_traceback(name: str, flags: list[str]) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    ended = subprocess.run([BIN / name, *flags], stdout=writing, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writing)
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
+def test_a_report_that_nobody_reads_ends_quietly(tmp_path: Path) -> None:
+    Store.open(tmp_path / "store").close()
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [BIN / "status", tmp_path / "store"]
+    ended = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writing)
+    assert (ended.returncode, ended.stderr) == (128 + signal.SIGPIPE, "")
+
+
+@pytest.mark.parametrize("name", ["annotate", "rollout"])
+def test_an_image_root_that_is_not_there_is_told_before_anything_is_made(name: str, bin_folder: Path) -> None:
+    folder = bin_folder.parent
+    (folder / "seeds.json").write_text('[{"id": "a", "question": "1+1?", "correct_answer": "2"}]')
+    out = "--store" if name == "annotate" else "--out"
+    flags = ["--seeds", "seeds.json", "--model", str(ROOT / "examples" / "policy"), out, "made"]
+    shown = run(name, [*flags, "--image-root", "nonexist"], bin_folder)
+    assert shown.returncode == 64
+    assert "error: --image-root nonexist: there is no such folder" in shown.stderr
+    assert not (folder / "made").exists()
 
 
 @pytest.mark.parametrize("arguments", [[], ["--full"], ["--out", "a folder"], ["--out=x", "--full"]], ids=str)

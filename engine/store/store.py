@@ -24,6 +24,8 @@ PAGE_ITEMS = 512
 PAGE_BYTES = 1 << 20
 """A scan reads this much in one transaction."""
 FINGERPRINT_KEY = b"fingerprint"
+MADE = ("problems", "estimates", "verdicts")
+"""Tables whose records were made under the settings that the store is bound to."""
 MAX_KEY_BYTES = 511
 SHOWN_CHARACTERS = 200
 """Longer settings are cut in messages."""
@@ -161,12 +163,13 @@ class Store:
         return {} if value is None else unpack(value, Fingerprint).values
 
     def bind(self, fingerprint: dict[str, str], unnamed: Mapping[str, str] | None = None) -> None:
-        """Bind a new store to settings; ConfigurationError where it is bound to others, naming each.
+        """Bind a store to settings; ConfigurationError where one that holds work is bound to others, naming each.
 
-        unnamed are the values that a store stands for where it does not name that setting.
+        A store that holds nothing yet is bound anew, so that a mistyped command binds nothing. unnamed are the values
+        that a store stands for where it does not name that setting.
         """
         stored = self.fingerprint()
-        if not stored:
+        if stored != fingerprint and not any(self.count(table) for table in MADE):
             future: concurrent.futures.Future[None] = concurrent.futures.Future()
             self._submit([Write("meta", FINGERPRINT_KEY, pack(Fingerprint(fingerprint)))], future)
             future.result()

@@ -131,6 +131,21 @@ def test_rows_of_a_pretty_printed_list_are_found_on_their_own_lines(tmp_path: Pa
     ]
 
 
+@pytest.mark.parametrize("count", [1, 3])
+def test_objects_over_several_lines_are_rows_without_a_list_around_them(tmp_path: Path, count: int) -> None:
+    """As one problem written by hand, or jq without -c, gives them."""
+    rows = [row(str(at), "") if at == 1 else row(str(at)) for at in range(count)]
+    seeds = read(tmp_path, "\n" + "\n".join(json.dumps(each, indent=1) for each in rows) + "\n")
+    assert [problem.id for problem in seeds.problems] == [str(at) for at in range(count) if at != 1]
+    assert reasons(seeds) == ([(7, "question")] if count > 1 else [])
+
+
+def test_a_file_that_is_no_json_is_told_what_a_seeds_file_is(tmp_path: Path) -> None:
+    cut = json.dumps(row("a"), indent=1)[:-3]
+    with pytest.raises(BadInput, match="a seeds file is a JSON list or JSONL, one object a line"):
+        read(tmp_path, cut).require_usable()
+
+
 def test_a_bad_jsonl_line_does_not_stop_the_others(tmp_path: Path) -> None:
     lines = [
         json.dumps(row("a")),

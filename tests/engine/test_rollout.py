@@ -225,6 +225,19 @@ def test_a_second_process_is_refused(tmp_path: Path) -> None:
     Partial.open(tmp_path / "a.partial", {}, Candidates).close()
 
 
+async def test_a_file_without_rows_goes_on_under_other_settings(tmp_path: Path) -> None:
+    """So that a mistyped command binds nothing; one with a row is refused."""
+    path = tmp_path / "a.partial"
+    Partial.open(path, {"model": "mistyped"}, Candidates).close()
+    taken = Partial.open(path, {"model": "right"}, Candidates)
+    await taken.append(Candidates(id="p", question="q", correct_answer="1", solutions_splits=((),), labels=(0,)))
+    taken.close()
+    assert len(path.read_bytes().splitlines()) == 2
+    with pytest.raises(ConfigurationError, match="model was right, now mistyped"):
+        Partial.open(path, {"model": "mistyped"}, Candidates)
+    assert len(Partial.open(path, {"model": "right"}, Candidates).rows) == 1
+
+
 @pytest.mark.parametrize(
     ("text", "steps"),
     [

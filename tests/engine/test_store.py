@@ -149,11 +149,12 @@ async def test_a_second_writer_in_this_process_is_refused(tmp_path: Path) -> Non
     Store.open(tmp_path / "store").close()
 
 
-def test_a_bound_store_refuses_other_settings_and_names_each(tmp_path: Path) -> None:
+async def test_a_bound_store_refuses_other_settings_and_names_each(tmp_path: Path) -> None:
     made = {"num_rollouts": "16", "model": "abc", "alpha": "0.5"}
     with Store.open(tmp_path / "store") as store:
         assert store.fingerprint() == {}
         store.bind(made)
+        await store.commit([estimate("a", 0)])
     with Store.open(tmp_path / "store") as store:
         store.bind(dict(reversed(made.items())))
         with pytest.raises(ConfigurationError) as refused:
@@ -165,6 +166,23 @@ def test_a_bound_store_refuses_other_settings_and_names_each(tmp_path: Path) -> 
     assert "the store was made without beta, this command has 0.9" in message
     assert "model" not in message
     assert refused.value.exit_code == 78
+
+
+def test_a_store_that_holds_no_work_is_bound_anew(tmp_path: Path) -> None:
+    with Store.open(tmp_path / "store") as store:
+        store.bind({"model": "mistyped"})
+    with Store.open(tmp_path / "store") as store:
+        store.bind({"model": "right"})
+        assert store.fingerprint() == {"model": "right"}
+
+
+@pytest.mark.parametrize("table", ["problems", "estimates", "verdicts"])
+async def test_a_store_that_holds_any_work_stays_bound(tmp_path: Path, table: str) -> None:
+    with Store.open(tmp_path / "store") as store:
+        store.bind({"model": "first"})
+        await store.commit([Write(table, b"key", b"value")])
+        with pytest.raises(ConfigurationError, match="model = first"):
+            store.bind({"model": "second"})
 
 
 async def test_another_schema_version_is_refused_naming_both(tmp_path: Path) -> None:
