@@ -75,9 +75,12 @@ def test_flags_in_deploy_are_those_of_annotate():
         assert set(flags) <= known
 
 
-def test_shellcheck_finds_nothing_in_the_batch_script():
+@pytest.mark.parametrize(
+    "script", [SBATCH, ROOT / "bin" / "test", ROOT / "bin" / "quickstart", ROOT / ".ci" / "run"], ids=str
+)
+def test_shellcheck_finds_nothing_in_a_shell_script(script: Path):
     shellcheck = Path(sys.executable).with_name("shellcheck")
-    checked = subprocess.run([shellcheck, SBATCH], capture_output=True, text=True, check=False)
+    checked = subprocess.run([shellcheck, script], capture_output=True, text=True, check=False)
     assert (checked.returncode, checked.stdout) == (0, "")
 
 

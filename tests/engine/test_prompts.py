@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from engine.prompts import Solution, join, parse, turns
+from engine.prompts import Solution, join, parse, turns, whole
 
 
 @pytest.mark.parametrize(
@@ -41,6 +41,22 @@ from engine.prompts import Solution, join, parse, turns
 )
 def test_parse(text: str, step_format, expected: Solution | None):
     assert parse(text, step_format) == expected
+
+
+STEPS = ("3 + 4 = 7,\nwhich is odd", "7 * 2 = 14", "Answer: 14")
+
+
+@pytest.mark.parametrize(
+    ("step_format", "num_steps"), [("tags", 3), ("lines", 4), ("paragraphs", 1)], ids=["tags", "lines", "paragraphs"]
+)
+def test_without_its_blank_lines_a_completion_reads_the_same_but_for_paragraphs(step_format, num_steps: int):
+    """As an endpoint gives it that strips; paragraphs then run into one step, which docs/daemon.md says."""
+    written = "\n " + whole(STEPS, step_format) + "\n\n"
+    stripped = "\n".join(line.strip() for line in written.splitlines() if line.strip())
+    read = parse(stripped, step_format)
+    assert read is not None
+    assert len(read.steps) == num_steps
+    assert (read == parse(written, step_format)) == (step_format != "paragraphs")
 
 
 @pytest.mark.parametrize("step_format", ["tags", "paragraphs", "lines"])
