@@ -31,7 +31,7 @@ def want(tree: Tree, origin: Origin | None, num: int) -> None:
 
 def _raise_saved(tree: Tree, search: Search) -> None:
     """Take up above a step that was taken for wrong and that a rollout has saved since."""
-    saved = [step for step in search.highs[1:] if _node(tree, search, step).correct]
+    saved = [step for step in search.highs[1:] if _node(tree, search, step).is_right]
     if saved:
         search.low = max(saved)
         search.highs = [step for step in search.highs if step > search.low]
@@ -48,7 +48,7 @@ def _halve(tree: Tree, search: Search) -> None:
         evidence.keep(tree, node)
     if node.judged == 0:
         _end(tree, search)
-    elif node.correct:
+    elif node.is_right:
         search.low = step
     else:
         search.highs.append(step)
@@ -59,7 +59,7 @@ def _next_step(tree: Tree, search: Search) -> int:
     if tree.rule.reuse_rollouts:
         between = range(search.low + 1, search.high)
         for step in reversed(between):
-            if _node(tree, search, step).correct:
+            if _node(tree, search, step).is_right:
                 return step
         for step in between:
             if search.candidate.digest(step) in tree.node_of:

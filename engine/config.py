@@ -34,9 +34,10 @@ class SearchRule(msgspec.Struct, frozen=True, kw_only=True):
     value_rollouts: int = 0
     confirm_zero: int = 0
     reuse_rollouts: bool = False
+    error_below: float = 0.0
 
 
-LATER_RULES = ("first_part", "settle_right", "value_rollouts", "confirm_zero", "reuse_rollouts")
+LATER_RULES = ("first_part", "settle_right", "value_rollouts", "confirm_zero", "reuse_rollouts", "error_below")
 """Rules that stores of the first versions do not name; they stand for the defaults there."""
 PART_RULE = "settle_right"
 """Named by stores with first_part alone; one with first_part that does not name it had its roots in parts, too."""
@@ -198,6 +199,9 @@ class AnnotateConfig(PolicyFlags, frozen=True, kw_only=True, forbid_unknown_fiel
     """Rollouts drawn again where a search would end at MC = 0; only if none of them is right is it an error."""
     reuse_rollouts: bool = False
     """Count a rollout, too, for every later state that it passes through; needs --prompt-template prefill or bare."""
+    error_below: float = 0.0
+    """A state below the root counts as wrong, too, where its MC is at most this share of the MC of the state known
+    right before it: its rollouts came right by luck. 0: MC = 0 alone is an error, as in the paper."""
     dry_run: int = 0
     """Only show what would happen: grow so many problems' trees into a scratch store, print them and what the whole
     job would cost at that rate. The store is neither made nor touched."""
@@ -221,6 +225,8 @@ class AnnotateConfig(PolicyFlags, frozen=True, kw_only=True, forbid_unknown_fiel
             raise UsageError(f"--value-rollouts {self.value_rollouts}: needs --first-part")
         if self.settle_right > 1 and not self.first_part:
             raise UsageError(f"--settle-right {self.settle_right}: needs --first-part")
+        if not 0 <= self.error_below < 1:
+            raise UsageError(f"--error-below {self.error_below}: must be at least 0 and below 1")
         if self.reuse_rollouts and self.prompt_template == "mmprm":
             raise UsageError("--reuse-rollouts: needs --prompt-template prefill or bare, not mmprm")
         if self.num_rollouts > self.rollout_budget:

@@ -7,7 +7,7 @@ one exception is the rollout whose search led to a state: it was chosen for bein
 
 from __future__ import annotations
 
-from engine.nodes import ROOT_DIGEST, Candidate, Node, Tree, incorrect_rollouts, state_digests
+from engine.nodes import ROOT_DIGEST, Candidate, Node, Search, Tree, incorrect_rollouts, state_digests
 from engine.records import Estimate, Origin, Rollout
 from engine.stopping import may_turn
 
@@ -38,10 +38,18 @@ def discovered(tree: Tree, digest: bytes, origin: Origin | None) -> Node:
 
 
 def keep(tree: Tree, node: Node) -> None:
-    """Make a discovered state a node."""
+    """Make a discovered state a node. What counts as luck there follows from the latest state known right before it."""
+    if tree.rule.error_below and tree.search is not None:
+        node.luck = tree.rule.error_below * _before(tree, tree.search).value
     tree.passing.pop(node.digest, None)
     tree.node_of[node.digest] = len(tree.nodes)
     tree.nodes.append(node)
+
+
+def _before(tree: Tree, search: Search) -> Node:
+    """The state that a search last held for right: after its step low, or the one its rollout starts from."""
+    known = tree.node(search.candidate.digest(search.low)) if search.low else None
+    return known or tree.nodes[search.node]
 
 
 def gain(tree: Tree, node: Node, correct: int, judged: int, num: int) -> None:
@@ -52,14 +60,14 @@ def gain(tree: Tree, node: Node, correct: int, judged: int, num: int) -> None:
     node.num += num
     if node.pending and _is_live(tree, node):
         _offer(tree, node)
-    if node.correct and node.errors:
+    if node.is_right and node.errors:
         tree.errors = [error for error in tree.errors if error not in node.errors]
         node.errors = ()
 
 
 def _is_live(tree: Tree, node: Node) -> bool:
     """Whether searches may begin at a node."""
-    return node.correct > 0 or (node.digest == ROOT_DIGEST and tree.rule.search_extreme_roots)
+    return node.is_right or (node.digest == ROOT_DIGEST and tree.rule.search_extreme_roots)
 
 
 def _offer(tree: Tree, node: Node) -> None:

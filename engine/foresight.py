@@ -40,5 +40,5 @@ def _middle(tree: Tree, search: Search, low: int, high: int) -> int | None:
             return middle
         if not node.judged:
             return None
-        low, high = (middle, high) if node.correct else (low, middle)
+        low, high = (middle, high) if node.is_right else (low, middle)
     return None

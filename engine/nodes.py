@@ -67,7 +67,8 @@ class Node:
     """One state and its rollouts. candidates are in the order of selection, the best last.
 
     num counts the rollouts that were asked for here and those of earlier states that are reused. pending are the
-    incorrect rollouts of a state that none has saved yet; errors the first errors that rest on its MC being 0.
+    incorrect rollouts of a state that is not held for right; errors the first errors that rest on its being wrong.
+    An MC of at most `luck` is taken for that of a wrong state whose rollouts came right by luck.
     """
 
     digest: bytes
@@ -76,6 +77,7 @@ class Node:
     judged: int = 0
     num: int = 0
     visits: int = 0
+    luck: float = 0.0
     candidates: list[Candidate] = field(default_factory=list)
     pending: tuple[Candidate, ...] = ()
     errors: tuple[FirstError, ...] = ()
@@ -84,6 +86,11 @@ class Node:
     def value(self) -> float:
         """MC(s); only asked where something was judged."""
         return self.correct / self.judged
+
+    @property
+    def is_right(self) -> bool:
+        """Whether the steps so far are held for right, since the answer was reached from them, and not by luck."""
+        return self.correct > self.luck * self.judged
 
 
 @dataclass(slots=True)

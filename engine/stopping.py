@@ -49,10 +49,10 @@ def may_turn(rule: SearchRule) -> bool:
 
 
 def _needed(rule: SearchRule, node: Node, role: Role) -> int:
-    if role == "end" and not node.correct:
+    if role == "end" and not node.is_right:
         return rule.num_rollouts + rule.confirm_zero
     if not rule.first_part or not node.judged:
         return rule.num_rollouts
-    if not node.correct:
+    if not node.is_right:
         return rule.first_part
     return max(rule.value_rollouts, 1) if node.correct >= rule.settle_right else rule.num_rollouts

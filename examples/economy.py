@@ -36,18 +36,27 @@ from examples.slipping import SlippingPolicy
 
 VARIANTS: dict[str, dict[str, Any]] = {
     "k 16": {},
+    "k 16, below 1/4": {"error_below": 0.25},
+    "k 16, below 1/2": {"error_below": 0.5},
     "k 8": {"num_rollouts": 8},
+    "k 8, below 1/4": {"num_rollouts": 8, "error_below": 0.25},
+    "k 8, below 3/8": {"num_rollouts": 8, "error_below": 0.375},
+    "k 8, below 1/2": {"num_rollouts": 8, "error_below": 0.5},
     "k 16, parts of 4": {"first_part": 4},
     "k 16, parts of 4, settled by 2": {"first_part": 4, "settle_right": 2},
     "k 16, parts of 4, settled by 3": {"first_part": 4, "settle_right": 3},
     "k 16, parts of 4, values of 8": {"first_part": 4, "value_rollouts": 8},
     "k 16, confirm 16": {"confirm_zero": 16},
+    "k 16, parts of 4, settled by 2, below 1/4": {"first_part": 4, "settle_right": 2, "error_below": 0.25},
     "k 16, reuse": {"reuse_rollouts": True},
     "k 16, parts of 4, settled by 3, reuse": {"first_part": 4, "settle_right": 3, "reuse_rollouts": True},
     "k 8, parts of 4": {"num_rollouts": 8, "first_part": 4},
     "k 8, parts of 4, settled by 2": {"num_rollouts": 8, "first_part": 4, "settle_right": 2},
     "k 8, confirm 8": {"num_rollouts": 8, "confirm_zero": 8},
     "k 8, reuse": {"num_rollouts": 8, "reuse_rollouts": True},
+    "k 8, parts of 4, settled by 2, below 1/4": {
+        "num_rollouts": 8, "first_part": 4, "settle_right": 2, "error_below": 0.25,
+    },
     "k 8, parts of 4, settled by 2, reuse": {
         "num_rollouts": 8, "first_part": 4, "settle_right": 2, "reuse_rollouts": True,
     },
@@ -145,7 +154,7 @@ class Economy:
 
 
 def slug(name: str) -> str:
-    return name.replace(",", "").replace(" ", "-")
+    return name.replace(",", "").replace(" ", "-").replace("/", "_")
 
 
 def main() -> None:

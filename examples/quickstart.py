@@ -25,6 +25,9 @@ POLICY = EXAMPLES / "policy"
 SAMPLING = json.loads((EXAMPLES / "sampling.json").read_text())
 """Flags of the bundled policy's sampling, the same in trees and in candidates."""
 
+ERROR_BELOW = 0.25
+"""A state that the answer is reached from less than a quarter as often as before its last step counts as wrong."""
+
 
 class Size(msgspec.Struct, frozen=True):
     """How much of everything a quickstart does."""
@@ -92,7 +95,7 @@ class Quickstart:
         command(
             "annotate", "--seeds", *self.files("seeds"), "--store", self.out / "store", "--model", POLICY,
             "--num-rollouts", self.size.num_rollouts, "--max-searches", self.size.max_searches,
-            "--rollout-budget", self.size.rollout_budget,
+            "--rollout-budget", self.size.rollout_budget, "--error-below", ERROR_BELOW,
             *sampling_flags(),
         )  # fmt: skip
 

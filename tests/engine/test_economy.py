@@ -176,6 +176,7 @@ def test_an_error_is_taken_back_when_a_later_rollout_gets_through_its_state():
         ({"first_part": 4, "settle_right": 0}, "--settle-right 0: must be at least 1"),
         ({"value_rollouts": 4}, "--value-rollouts 4: needs --first-part"),
         ({"confirm_zero": -1}, "--confirm-zero -1: must be at least 0"),
+        ({"error_below": 1.0}, "--error-below 1.0: must be at least 0 and below 1"),
         ({"reuse_rollouts": True, "prompt_template": "mmprm"}, "--reuse-rollouts: needs --prompt-template prefill"),
     ],
     ids=str,
@@ -190,6 +191,30 @@ def test_the_published_presets_use_none_of_these_flags_and_parts_uses_them():
         later = {flag: PRESETS[name].get(flag, getattr(SearchRule(), flag)) for flag in LATER_RULES}
         assert later == {flag: getattr(SearchRule(), flag) for flag in LATER_RULES}
     assert AnnotateConfig(seeds=("s",), model="m", store="d", **PRESETS["parts"]).first_part == 4
+
+
+def test_a_state_far_below_the_one_before_it_is_wrong_and_its_right_rollout_was_luck():
+    growing = Growing(error_below=0.5)
+    growing.feed(root_of("a", "x", "y", "8"))
+    lucky, good = deepcopy(growing), deepcopy(growing)
+    tree = lucky.feed([right("7"), wrong("9"), wrong("9"), wrong("9")])
+    assert next_want(tree) == Want(2, Origin(0, 0, 1), 4), "1 of 4 behind 3 of 4: the error is there or before"
+    tree = lucky.feed([right("7")] * 4)
+    assert tree.errors[0] == (0, 0, 1)
+    assert tree.reason == "no incorrect rollout left", "rollouts from a wrong state begin with its error"
+    tree = good.feed([right("7"), right("7"), wrong("9"), wrong("9")])
+    assert next_want(tree) == Want(2, Origin(0, 0, 3), 4), "2 of 4 is above half of 3 of 4"
+
+
+def test_what_is_luck_follows_from_the_latest_state_known_right():
+    growing = Growing(error_below=0.5, num_rollouts=8)
+    growing.feed([wrong("a", "b", "x", "y", "8"), right("7"), *[wrong("8")] * 6])
+    hard, easier = deepcopy(growing), deepcopy(growing)
+    one_in_eight = [right("7"), *[wrong("9")] * 7]
+    tree = hard.feed(one_in_eight)
+    assert next_want(tree) == Want(2, Origin(0, 0, 3), 8), "as many as from the root of a hard problem"
+    tree = easier.feed([right("7")] * 8, one_in_eight)
+    assert (0, 0, 2) in tree.errors, "the same count behind a state that all rollouts came right from"
 
 
 @st.composite
@@ -207,6 +232,7 @@ def rules(draw: st.DrawFn) -> SearchRule:
         value_rollouts=draw(st.integers(0, num_rollouts)) if first_part else 0,
         confirm_zero=draw(st.integers(0, 9)),
         reuse_rollouts=draw(st.booleans()),
+        error_below=draw(st.sampled_from([0.0, 0.25, 0.6])),
     )
 
 
@@ -226,7 +252,7 @@ def test_every_mix_of_flags_keeps_the_trees_promises(rule: SearchRule, name: str
     assert len(set(searched)) == len(searched)
     for node in tree.nodes:
         assert 0 <= node.correct <= node.judged <= node.num
-        assert not node.errors or (node.correct == 0 and node.num >= rule.num_rollouts + rule.confirm_zero)
+        assert not node.errors or (not node.is_right and node.num >= rule.num_rollouts + rule.confirm_zero)
 
 
 @settings(max_examples=100, deadline=None)

@@ -18,7 +18,10 @@ from engine.policy.base import Completion, Prompt
 from engine.store import FINGERPRINT_KEY, Fingerprint, Store, Write, pack
 from tests.fakes.policy import ScriptedPolicy
 
-FLAGS = {"first_part": 4, "settle_right": 2, "value_rollouts": 8, "confirm_zero": 8, "reuse_rollouts": True}
+FLAGS = {
+    "first_part": 4, "settle_right": 2, "value_rollouts": 8, "confirm_zero": 8, "reuse_rollouts": True,
+    "error_below": 0.25,
+}  # fmt: skip
 STOP_EVERY = 23
 """More than are open at once: nothing begins after a stop, so that no second signal comes before it is over."""
 

@@ -26,10 +26,11 @@ from tests.fakes.policy import ScriptedPolicy
 RULES = [
     SearchRule(num_rollouts=4, rollout_budget=300),
     SearchRule(num_rollouts=8, first_part=2, settle_right=2, confirm_zero=4, rollout_budget=300),
+    SearchRule(num_rollouts=8, error_below=0.4, rollout_budget=300),
 ]
 
 
-@pytest.mark.parametrize("rule", RULES, ids=["plain", "parts"])
+@pytest.mark.parametrize("rule", RULES, ids=["plain", "parts", "luck"])
 @settings(max_examples=40, deadline=None)
 @given(number=st.integers(0, 10**6))
 def test_the_next_state_of_a_search_is_one_of_those_foreseen(rule: SearchRule, number: int):

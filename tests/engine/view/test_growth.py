@@ -16,6 +16,7 @@ PROBLEM = Problem(id="p", question="q", correct_answer="7")
 RULES = {
     "plain": SearchRule(num_rollouts=8, rollout_budget=400, max_searches=30),
     "in parts": SearchRule(num_rollouts=8, rollout_budget=400, max_searches=30, first_part=2, confirm_zero=8),
+    "luck": SearchRule(num_rollouts=8, rollout_budget=400, max_searches=30, error_below=0.4),
     "reusing": SearchRule(num_rollouts=8, rollout_budget=400, max_searches=30, reuse_rollouts=True, first_part=2),
 }
 
