@@ -289,7 +289,7 @@ _LEAST = {
     "speculate": 0,
 }
 
-Preset = Literal["mmprm", "paper", "parts"]
+Preset = Literal["mmprm", "paper", "parts", "sharp", "thrifty"]
 
 PRESETS: dict[str, dict[str, Any]] = {
     "mmprm": {
@@ -307,9 +307,11 @@ PRESETS: dict[str, dict[str, Any]] = {
         "c_puct": 0.125,
     },
     "parts": {"first_part": 4, "settle_right": 2},
+    "sharp": {"error_below": 0.25},
+    "thrifty": {"first_part": 4, "settle_right": 2, "error_below": 0.25},
 }
-"""Whole settings by name: MM-PRM's shipped ones with its prompt, the OmegaPRM paper's (section 4.1), and estimates in
-parts (docs/economy.md)."""
+"""Settings by name: MM-PRM's shipped ones with its prompt, the OmegaPRM paper's search (section 4.1); and, measured in
+docs/economy.md, estimates in parts, sharper first errors, and both."""
 
 
 def parse_shard(text: str) -> tuple[int, int]:

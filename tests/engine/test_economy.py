@@ -186,11 +186,12 @@ def test_flags_that_cannot_be_are_usage_errors(flags: dict[str, object], message
         AnnotateConfig(seeds=("s",), model="m", store="d", **flags)
 
 
-def test_the_published_presets_use_none_of_these_flags_and_parts_uses_them():
+def test_the_published_presets_use_none_of_these_flags_and_the_others_do():
     for name in ("mmprm", "paper"):
         later = {flag: PRESETS[name].get(flag, getattr(SearchRule(), flag)) for flag in LATER_RULES}
         assert later == {flag: getattr(SearchRule(), flag) for flag in LATER_RULES}
     assert AnnotateConfig(seeds=("s",), model="m", store="d", **PRESETS["parts"]).first_part == 4
+    assert PRESETS["parts"] | PRESETS["sharp"] == PRESETS["thrifty"]
 
 
 def test_a_state_far_below_the_one_before_it_is_wrong_and_its_right_rollout_was_luck():
