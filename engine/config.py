@@ -110,6 +110,9 @@ class PolicyFlags(PolicyEndpointFlags, frozen=True, kw_only=True, forbid_unknown
     steps, for a policy tuned to write them; "mmprm": MM-PRM's prompt."""
     step_format: StepFormat = "tags"
     """How steps stand in a completion: <step> tags, paragraphs, or lines."""
+    few_shot: str | None = None
+    """JSON list of solved problems, {"question", "steps", "answer"}, which the policy is shown before each question, in
+    the form of --step-format; for models that do not keep to a form when only told."""
     max_model_len: int | None = None
     """Context length; default: the model's own."""
     max_num_seqs: int = 512

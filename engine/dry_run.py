@@ -14,7 +14,9 @@ from pathlib import Path
 import msgspec
 
 from engine import journal, prompts
+from engine.advice import advice
 from engine.config import AnnotateConfig
+from engine.few_shot import read_examples
 from engine.judge.base import Judge
 from engine.judge.flags import judge_identity
 from engine.load import judge_load
@@ -111,10 +113,16 @@ def report(
     num_problems: int,
 ) -> Iterator[str]:
     """What was grown, problem by problem, and the cost of all."""
+    yield from _shown_lines(config)
+    roots: list[Estimate] = []
     for problem in chosen:
         record = journal.problem_record(store, problem.id)
         if record is not None:
-            yield from _problem_lines(config, record, list(journal.estimates(store, problem.id)))
+            estimates = list(journal.estimates(store, problem.id))
+            roots += estimates[:1]
+            yield from _problem_lines(config, record, estimates)
+    for sentence in advice(config, roots):
+        yield f"=== {sentence}"
     cost = Cost(
         num_problems=max(progress.num_ended, 1),
         num_rollouts=progress.num_rollouts,
@@ -126,6 +134,15 @@ def report(
         yield f"stopped after {progress.num_ended} of {len(chosen)} problems: no cost can be told"
     else:
         yield from _cost_lines(config, cost, num_problems)
+
+
+def _shown_lines(config: AnnotateConfig) -> Iterator[str]:
+    """What went before every question."""
+    examples = read_examples(config.few_shot, config.step_format)
+    shown = prompts.turns("", (), config.prompt_template, config.step_format, examples).shown
+    for number, (asked, replied) in enumerate(shown, 1):
+        yield f"=== shown before every question, {number} of {len(shown)}"
+        yield f"--- user\n{_cut(asked)}\n--- assistant\n{_cut(replied)}\n"
 
 
 def _problem_lines(config: AnnotateConfig, record: ProblemRecord, estimates: Sequence[Estimate]) -> Iterator[str]:

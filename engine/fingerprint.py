@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from engine.config import LATER_RULES, PART_RULE, AnnotateConfig, RolloutConfig, Sampling, SearchRule
+from engine.few_shot import examples_digest, read_examples
 from engine.judge.flags import judge_settings
 from engine.policy.identity import policy_identity
 from engine.problems import SeedSet
@@ -20,8 +21,10 @@ def fingerprint(config: AnnotateConfig, seeds: SeedSet) -> dict[str, str]:
 
 def sampled_under(config: AnnotateConfig | RolloutConfig, seeds: SeedSet) -> dict[str, object]:
     """What decides which solutions are drawn and how they are judged."""
+    examples = read_examples(config.few_shot, config.step_format)
     return {
         **msgspec.structs.asdict(config.part(Sampling)),
+        **({"few_shot": examples_digest(examples)} if examples else {}),
         "run_seed": config.run_seed,
         "prompt_template": config.prompt_template,
         "step_format": config.step_format,

@@ -11,6 +11,7 @@ import msgspec
 from engine import log
 from engine.config import EngineOptions, PolicyFlags, Sampling, parse_shard
 from engine.errors import UsageError
+from engine.few_shot import read_examples
 from engine.policy.base import Policy, StepPolicy
 from engine.policy.bounded import Bound
 from engine.policy.enduring import Deadline, Restarting
@@ -45,6 +46,7 @@ async def start_policy(config: PolicyFlags) -> StepPolicy:
         return await EndpointPolicy.start(config)
     from engine.policy.vllm_policy import VllmPolicy
 
+    examples = read_examples(config.few_shot, config.step_format)
     log.tell("loading", f"loading the policy from {config.model}")
     return await VllmPolicy.start(
         config.model,
@@ -52,6 +54,7 @@ async def start_policy(config: PolicyFlags) -> StepPolicy:
         config.part(Sampling),
         config.prompt_template,
         config.step_format,
+        examples,
     )
 
 

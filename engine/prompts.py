@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Literal
 
 import msgspec
@@ -47,28 +48,70 @@ class Solution(msgspec.Struct, frozen=True):
     answer: str
 
 
+class Example(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A solved problem to show: its steps without the answer, and the answer alone."""
+
+    question: str
+    steps: tuple[str, ...]
+    answer: str
+
+
+Exchange = tuple[str, str]
+"""What was asked and what was replied, whole."""
+
+
 class Turns(msgspec.Struct, frozen=True):
-    """A chat to render: an optional system turn, the user's text (images stand before it), a begun reply."""
+    """A chat to render: an optional system turn, the user's text (images stand before it), a begun reply.
+
+    shown are whole exchanges that go before the user's text.
+    """
 
     system: str | None
     user: str
     reply: str
+    shown: tuple[Exchange, ...] = ()
+
+    def before(self) -> Iterator[tuple[str, str]]:
+        """Role and text of what goes before the user's text."""
+        for asked, replied in self.shown:
+            yield "user", asked
+            yield "assistant", replied
 
 
-def turns(question: str, prefix: tuple[str, ...], template: Template, step_format: StepFormat) -> Turns:
-    """The chat for one state.
+def turns(
+    question: str,
+    prefix: tuple[str, ...],
+    template: Template,
+    step_format: StepFormat,
+    examples: tuple[Example, ...] = (),
+) -> Turns:
+    """The chat for one state; examples went before it, asked and answered in the same form.
 
     "prefill" leaves the steps so far as the beginning of the assistant's own turn, so that all estimates of one
     tree share their prefix in the KV cache; "bare" does too, and asks the question alone, for a policy that was tuned
     to its form without being told; "mmprm" repeats MM-PRM's prompt.
     """
+    shown = tuple(_exchange(one, template, step_format) for one in examples)
+    user = _asked(question, template)
     if template == "mmprm":
-        user = MMPRM_REQUEST.format(question=question)
         if prefix:
             user += "\nPrevious Steps:" + join(prefix, "tags")
-        return Turns(None, user, "")
+        return Turns(None, user, "", shown)
     system = INSTRUCTIONS[step_format] if template == "prefill" else None
-    return Turns(system, question, join(prefix, step_format))
+    return Turns(system, user, join(prefix, step_format), shown)
+
+
+def _asked(question: str, template: Template) -> str:
+    return MMPRM_REQUEST.format(question=question) if template == "mmprm" else question
+
+
+def _exchange(example: Example, template: Template, step_format: StepFormat) -> Exchange:
+    return _asked(example.question, template), whole(shown_steps(example, step_format), step_format)
+
+
+def shown_steps(example: Example, step_format: StepFormat) -> tuple[str, ...]:
+    """The steps of an example with its answer as the last one, said as the format wants it."""
+    return (*example.steps, example.answer if step_format == "tags" else f"Answer: {example.answer}")
 
 
 def join(steps: tuple[str, ...], step_format: StepFormat) -> str:

@@ -77,6 +77,7 @@ def line(snapshot: Snapshot) -> str:
 
 def _loads(snapshot: Snapshot) -> list[str]:
     return [
+        f"decoding {snapshot.num_requests_running}" if snapshot.num_requests_running else "",
         f"KV {snapshot.kv_cache_use:.0%}" if snapshot.kv_cache_use is not None else "",
         f"judge queue {snapshot.judge_queue}" if snapshot.judge_queue else "",
     ]

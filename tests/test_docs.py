@@ -10,7 +10,7 @@ import re
 import shlex
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 import pytest
@@ -19,7 +19,9 @@ from PIL import Image
 from docs import make_reference
 from engine import commands, errors, problems, records
 from engine.config import PRESETS
+from engine.few_shot import read_examples
 from engine.metrics import FIGURES
+from engine.prompts import StepFormat
 from evaluator import candidates
 from trainer import rows
 
@@ -186,6 +188,12 @@ def with_picture(folder: Path) -> Path:
     (folder / "images").mkdir(parents=True)
     Image.new("RGB", (8, 8)).save(folder / "images" / "p1.png")
     return folder
+
+
+def test_the_sample_of_solved_problems_reads_back_in_every_form(tmp_path: Path) -> None:
+    (tmp_path / "shots.json").write_text(sample(ROOT / "docs" / "your-own-model.md", '"steps"'))
+    for step_format in get_args(StepFormat):
+        assert read_examples(str(tmp_path / "shots.json"), step_format)
 
 
 @pytest.mark.parametrize("document", [README, FORMATS], ids=lambda path: path.name)

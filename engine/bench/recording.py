@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from engine.config import AnnotateConfig, EngineOptions, Sampling
+from engine.few_shot import read_examples
 from engine.policy import vllm_engine
 from engine.policy.base import Policy
 from engine.policy.bounded import Bound
@@ -50,7 +51,8 @@ class Recorder(NamedTuple):
         engine = RecordingEngine(await vllm_engine.start(Path(config.model), config.part(EngineOptions)))
         chat = vllm_engine.chat(engine)
         sampling: Sampling = config.part(Sampling)
-        policy = VllmPolicy(engine, chat, sampling, config.prompt_template, config.step_format)
+        examples = read_examples(config.few_shot, config.step_format)
+        policy = VllmPolicy(engine, chat, sampling, config.prompt_template, config.step_format, examples)
         bound.listen_to(policy)
         return cls(bound.around(policy), engine)
 

@@ -58,6 +58,7 @@ def chat_fields(turns: Turns, images: Sequence[str]) -> dict[str, Any]:
     pictures = [{"type": "image_url", "image_url": {"url": url}} for url in images]
     user = [*pictures, {"type": "text", "text": turns.user}] if pictures else turns.user
     messages: list[dict[str, Any]] = [{"role": "system", "content": turns.system}] if turns.system else []
+    messages += [{"role": role, "content": text} for role, text in turns.before()]
     messages.append({"role": "user", "content": user})
     if not turns.reply:
         return {"messages": messages}

@@ -45,10 +45,11 @@ class Chat:
         return self._form is not None
 
     def render(self, turns: Turns, num_images: int) -> str:
-        """The prompt: the images, then the user's text, then the begun reply."""
+        """The prompt: exchanges that went before, the images, the user's text, the begun reply."""
         if self._form is None:
             user = self._placeholders(num_images) + turns.user
-            return "\n\n".join([*([turns.system] if turns.system else []), user, turns.reply])
+            shown = [text for _, text in turns.before()]
+            return "\n\n".join([*([turns.system] if turns.system else []), *shown, user, turns.reply])
         return self._apply(self._form, turns, num_images) + turns.reply
 
     def _find_form(self) -> Form | None:
@@ -82,13 +83,14 @@ class Chat:
 
     def _messages(self, form: Form, turns: Turns, num_images: int) -> list[dict[str, Any]]:
         user = turns.user if form.images else self._placeholders(num_images) + turns.user
-        if turns.system and not form.system:
-            user = f"{turns.system}\n\n{user}"
         images = [{"type": "image"}] * (num_images if form.images else 0)
-        messages = [{"role": "user", "content": _content(form, user, images)}]
+        said = [*((role, text, []) for role, text in turns.before()), ("user", user, images)]
         if turns.system and form.system:
-            messages.insert(0, {"role": "system", "content": _content(form, turns.system, [])})
-        return messages
+            said.insert(0, ("system", turns.system, []))
+        elif turns.system:
+            role, text, shown = said[0]
+            said[0] = role, f"{turns.system}\n\n{text}", shown
+        return [{"role": role, "content": _content(form, text, shown)} for role, text, shown in said]
 
     def _placeholders(self, num_images: int) -> str:
         return f"{self._placeholder}\n" * num_images

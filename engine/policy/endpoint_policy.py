@@ -18,6 +18,7 @@ from PIL import Image
 from engine import log, prompts
 from engine.config import PolicyFlags, Sampling
 from engine.errors import ConfigurationError, PolicyUnreachable
+from engine.few_shot import read_examples
 from engine.images import ImageError, resolve
 from engine.judge.endpoint import Endpoint, Subject, Unanswered
 from engine.policy.asking import Completions, chat_fields, completions, sampling_fields
@@ -27,6 +28,7 @@ from engine.policy.endpoint_flags import POLICY_KEY_VARIABLE
 from engine.policy.ends import ENDS
 from engine.policy.served_model import context_length, require_room
 from engine.policy.special_tokens import hidden_tokens
+from engine.prompts import Example
 
 POLICY = Subject("the policy", "--policy-patience-seconds", PolicyUnreachable)
 MAX_BODY_BYTES = 64 << 20
@@ -41,7 +43,9 @@ PROBES: dict[str, dict[str, Any]] = {
 class EndpointPolicy:
     """A StepPolicy; made by start()."""
 
-    def __init__(self, config: PolicyFlags, endpoint: Endpoint, tokenizer: Any = None) -> None:
+    def __init__(
+        self, config: PolicyFlags, endpoint: Endpoint, tokenizer: Any = None, examples: tuple[Example, ...] = ()
+    ) -> None:
         """tokenizer: the model's own, where its folder is at hand."""
         self._config = config
         self._endpoint = endpoint
@@ -50,6 +54,7 @@ class EndpointPolicy:
         self._tokenizer = tokenizer
         self._chat = Chat([tokenizer] if tokenizer is not None else [])
         self._hidden = hidden_tokens(tokenizer) if tokenizer is not None else re.compile(r"(?!)")
+        self._examples = examples
         self._takes_n = True
 
     @classmethod
@@ -60,6 +65,7 @@ class EndpointPolicy:
         assert config.policy_model is not None
         log.tell("loading", f"asking the policy at {config.policy_url}, model {config.policy_model}")
         tokenizer = await asyncio.to_thread(_tokenizer, config.model) if config.model else None
+        examples = read_examples(config.few_shot, config.step_format)
         probe = {**PROBES[config.policy_api], "max_tokens": 1, "n": 2}
         endpoint = await Endpoint.start(
             config.policy_url,
@@ -74,7 +80,7 @@ class EndpointPolicy:
             max_body_bytes=MAX_BODY_BYTES,
             **options,
         )
-        policy = cls(config, endpoint, tokenizer)
+        policy = cls(config, endpoint, tokenizer, examples)
         try:
             key = os.environ.get(POLICY_KEY_VARIABLE)
             require_room(config.max_new_tokens, await context_length(config.policy_url, config.policy_model, key))
@@ -121,7 +127,9 @@ class EndpointPolicy:
 
     async def _prompt_fields(self, prompt: Prompt) -> dict[str, Any]:
         config, problem = self._config, prompt.problem
-        turns = prompts.turns(problem.question, prompt.prefix, config.prompt_template, config.step_format)
+        turns = prompts.turns(
+            problem.question, prompt.prefix, config.prompt_template, config.step_format, self._examples
+        )
         special = {"skip_special_tokens": False} if self._vllm and self._tokenizer is not None else {}
         if config.policy_api == "chat":
             images = await asyncio.to_thread(data_urls, Path(problem.image_root), problem.image_paths)

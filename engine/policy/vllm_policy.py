@@ -27,7 +27,7 @@ from engine.policy.gauge import Hear
 from engine.policy.picture_cache import PictureCache
 from engine.policy.special_tokens import STEP_TAGS as STEP_TAGS
 from engine.policy.special_tokens import hidden_tokens
-from engine.prompts import StepFormat, Template
+from engine.prompts import Example, StepFormat, Template
 
 __all__ = ["VllmPolicy", "model_digest"]
 
@@ -53,13 +53,20 @@ class VllmPolicy:
     """Completes states with a Hugging Face model on vLLM. Made by start()."""
 
     def __init__(
-        self, engine: Any, chat: Chat, sampling: Sampling, template: Template, step_format: StepFormat
+        self,
+        engine: Any,
+        chat: Chat,
+        sampling: Sampling,
+        template: Template,
+        step_format: StepFormat,
+        examples: tuple[Example, ...] = (),
     ) -> None:
         self._engine = engine
         self._chat = chat
         self._sampling = sampling
         self._template: Template = template
         self._step_format: StepFormat = step_format
+        self._examples = examples
         self._pictures = PictureCache()
         self._numbers = itertools.count()
         self._tokenizer = engine.renderer.tokenizer
@@ -75,11 +82,12 @@ class VllmPolicy:
         sampling: Sampling,
         template: Template,
         step_format: StepFormat,
+        examples: tuple[Example, ...] = (),
     ) -> VllmPolicy:
         """Load the model; takes 15 to 60 seconds. ConfigurationError, EngineDied."""
         description = checkpoint.describe(model)
         engine = await vllm_engine.start(Path(model), options)
-        policy = cls(engine, vllm_engine.chat(engine), sampling, template, step_format)
+        policy = cls(engine, vllm_engine.chat(engine), sampling, template, step_format, examples)
         policy._description = description
         return policy
 
@@ -147,7 +155,7 @@ class VllmPolicy:
         from vllm.exceptions import VLLMClientError
 
         problem = prompt.problem
-        turns = prompts.turns(problem.question, prompt.prefix, self._template, self._step_format)
+        turns = prompts.turns(problem.question, prompt.prefix, self._template, self._step_format, self._examples)
         text: dict[str, Any] = {"prompt": self._chat.render(turns, len(problem.image_paths))}
         try:
             if problem.image_paths:

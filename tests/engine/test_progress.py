@@ -49,7 +49,15 @@ def test_the_eta_follows_this_runs_pace_not_earlier_ones():
 
 def test_a_line_names_what_is_known():
     text = run_after_20_seconds(price_per_hour=360.0, judge_price_per_million_tokens=0.5).line()
-    parts = ("problems 6/10", "quarantined 1", "rollouts 5 (0/s)", "tokens 10/s", "KV 25%", "judge queue 5")
+    parts = (
+        "problems 6/10",
+        "quarantined 1",
+        "rollouts 5 (0/s)",
+        "tokens 10/s",
+        "decoding 7",
+        "KV 25%",
+        "judge queue 5",
+    )
     for part in (*parts, "cost 2.50", "elapsed 0:20", "ETA 0:40"):
         assert part in text
     assert "cost" not in run_after_20_seconds().line()

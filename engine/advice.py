@@ -1,0 +1,51 @@
+"""What the first estimates of a few problems say about the flags, in sentences. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import msgspec
+
+from engine.config import AnnotateConfig
+from engine.records import Counts, Estimate
+
+MANY = 0.2
+"""Share of the rollouts, or of the problems, from which on a trouble is named."""
+FEW_STEPS = 2.5
+"""Mean steps of a solution, its answer counted, below which a binary search has nothing to halve."""
+
+
+def advice(config: AnnotateConfig, roots: Sequence[Estimate]) -> Iterator[str]:
+    """How the rollouts at the roots came out, and what to change where many are of no use."""
+    counts = msgspec.structs.asdict(sum((root.counts for root in roots), Counts()))
+    total = sum(counts.values())
+    if not total:
+        return
+    yield f"{total} rollouts from the questions alone: {', '.join(f'{count} {name}' for name, count in counts.items())}"
+    share = {name: count / total for name, count in counts.items()}
+    if share["unparsed"] >= MANY:
+        yield (
+            f"many do not end with an answer in the form of --step-format {config.step_format}: try another form, or "
+            "show solved problems by --few-shot"
+        )
+    if share["truncated"] >= MANY:
+        yield f"many run into --max-new-tokens {config.max_new_tokens}: raise it, or lower --temperature"
+    if share["unknown"] >= MANY:
+        yield "many answers are beyond the rules: give a model by --judge-url"
+    yield from _about_roots(roots)
+    yield from _about_steps(roots)
+
+
+def _about_roots(roots: Sequence[Estimate]) -> Iterator[str]:
+    values = [root.counts.value for root in roots if root.counts.value is not None]
+    for extreme, name in ((0.0, "too hard"), (1.0, "too easy")):
+        if values and values.count(extreme) > len(values) / 2:
+            count = values.count(extreme)
+            yield f"{count} of {len(values)} problems have MC = {extreme:.0f}: {name} to search, they give no rows"
+
+
+def _about_steps(roots: Sequence[Estimate]) -> Iterator[str]:
+    lengths = [len(one.steps) for root in roots for one in root.rollouts if one.outcome in ("correct", "incorrect")]
+    mean = sum(lengths) / len(lengths) if lengths else FEW_STEPS
+    if mean < FEW_STEPS:
+        yield f"solutions have {mean:.1f} steps on average, the answer counted: a search has little to halve"

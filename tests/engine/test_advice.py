@@ -1,0 +1,54 @@
+"""What the first estimates say of the flags is said, and only that."""
+
+from __future__ import annotations
+
+import pytest
+
+from engine.advice import advice
+from engine.config import AnnotateConfig
+from engine.records import Estimate, Outcome, Rollout
+
+CONFIG = AnnotateConfig(seeds=("s",), model="m", store="d", max_new_tokens=96, step_format="lines")
+LONG = ("a", "b", "c", "7")
+
+
+def root(*outcomes: Outcome, steps: tuple[str, ...] = LONG) -> Estimate:
+    return Estimate(0, None, (), 0, tuple(Rollout(steps, one) for one in outcomes))
+
+
+def said(*roots: Estimate) -> str:
+    return "\n".join(advice(CONFIG, roots))
+
+
+GOOD = root("correct", "incorrect", "correct", "incorrect")
+
+
+def test_a_healthy_sample_is_counted_and_left_alone() -> None:
+    assert said(GOOD, GOOD) == (
+        "8 rollouts from the questions alone: 4 correct, 4 incorrect, 0 unknown, 0 truncated, 0 unparsed"
+    )
+    assert said() == ""
+
+
+@pytest.mark.parametrize(
+    ("outcome", "named"),
+    [
+        ("unparsed", "--step-format lines: try another form, or show solved problems by --few-shot"),
+        ("truncated", "--max-new-tokens 96"),
+        ("unknown", "--judge-url"),
+    ],
+)
+def test_what_makes_many_rollouts_useless_is_named_with_its_flag(outcome: Outcome, named: str) -> None:
+    assert named in said(GOOD, root(outcome, outcome))
+    assert named not in said(*[GOOD] * 3, root(outcome, "correct"))
+
+
+def test_roots_that_cannot_be_searched_are_told_from_what_cannot_be_judged() -> None:
+    assert "2 of 3 problems have MC = 0: too hard" in said(GOOD, root("incorrect"), root("incorrect"))
+    assert "2 of 3 problems have MC = 1: too easy" in said(GOOD, root("correct"), root("correct"))
+    assert "MC" not in said(root("unparsed"), root("truncated"))
+
+
+def test_solutions_too_short_to_halve_are_told() -> None:
+    assert "2.0 steps on average" in said(root("correct", "incorrect", steps=("a", "7")))
+    assert "on average" not in said(GOOD)
