@@ -14,6 +14,9 @@ MAX_ANSWER_CHARS = 1000
 
 _SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁺", "0123456789-+")
 _SUPERSCRIPT_RUN = re.compile("[⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁺]+")
+_SUBSCRIPTS = str.maketrans("₀₁₂₃₄₅₆₇₈₉", "0123456789")
+_SUBSCRIPT_RUN = re.compile("(?<![A-Za-z])([a-z]|log|[0-9]+)([₀-₉]+)")
+"""An index or a base; "H₂O" is written without a mark."""
 _VULGAR_FRACTION = re.compile("(?<=[0-9])(?=[¼½¾⅐-⅞])")
 _SYMBOLS = str.maketrans(
     {
@@ -66,7 +69,8 @@ _REWRITES = tuple(
         (r"\\(?:times|cdot|ast)(?![A-Za-z])", "*"),
         (r"\\(?:leq?|leqslant)(?![A-Za-z])", r"\\le "),
         (r"\\(?:geq?|geqslant)(?![A-Za-z])", r"\\ge "),
-        (r"\^\{(\w)\}", r"^\1"),
+        (r"([\^_])\{(\w)\}", r"\1\2"),
+        (r"(?<![\\A-Za-z])log(?=_)", r"\\log"),
         (r"\*\*", "^"),
     )
 )
@@ -97,6 +101,7 @@ def normalise(answer: str) -> str:
 
 def _unicode(text: str) -> str:
     text = _SUPERSCRIPT_RUN.sub(lambda match: "^{" + match[0].translate(_SUPERSCRIPTS) + "}", text)
+    text = _SUBSCRIPT_RUN.sub(lambda match: match[1] + "_{" + match[2].translate(_SUBSCRIPTS) + "}", text)
     text = _VULGAR_FRACTION.sub(" ", text.replace("º", "°"))
     return unicodedata.normalize("NFKC", text).translate(_SYMBOLS).strip()
 

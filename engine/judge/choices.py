@@ -16,9 +16,13 @@ MAX_OPTION_CHARS = 500
 
 _LISTED = re.compile(r"(?:^|(?<=[\s;,$]))(?:\\text(?:bf)?\{)?[(\[]?([A-J])[)\].:]?\}?[)\].:]?(?<=[)\].:}])\s*")
 _LETTER = re.compile(r"(?:(?:option|choice)\s*)?[(\[]?([A-Ja-j])(?:[)\].:,]|$)+\s*(.*)", re.DOTALL)
-_POINTED = re.compile(r"[a-z]{3,} [(]?([A-J])[)]?()")
-"""A letter behind what it names: "vertex C"."""
+_POINTED = re.compile(
+    r"(?!(?:not|nor|neither|never|except|excluding|excludes|without|besides|than|wrong|incorrect|eliminates?) )"
+    r"[a-z]{3,} [(]?([A-J])[)]?()"
+)
+"""A letter behind what it names, "vertex C", and not behind what denies it."""
 _SEVERAL = re.compile(r"[(\[]?[A-Ja-j][)\]]?(?:\s*(?:,|;|&|/|\bor\b|\band\b)\s*[(\[]?[A-Ja-j][)\]]?)+")
+_SIDE_BY_SIDE = re.compile(r"(?:[A-J]{2,6}|(?:\([A-J]\)){2,6})")
 
 
 @lru_cache(maxsize=4096)
@@ -55,6 +59,14 @@ def letters(answer: str) -> set[str]:
     if not _SEVERAL.fullmatch(answer):
         return set()
     return {found.upper() for found in re.findall(r"(?<![A-Za-z])[A-Ja-j](?![A-Za-z])", answer)}
+
+
+def together(text: str) -> set[str]:
+    """The letters of a text that names several at once, "ABD", "(A)(D)", "A, B and D"; empty where it does not."""
+    if _SIDE_BY_SIDE.fullmatch(text):
+        found = re.findall("[A-J]", text)
+        return set(found) if len(set(found)) == len(found) else set()
+    return letters(text) if " or " not in text and "/" not in text else set()
 
 
 def picked(answer: str, listed: dict[str, str]) -> str | None:

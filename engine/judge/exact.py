@@ -25,6 +25,7 @@ AMBIGUOUS = Verdict("unknown", "ambiguous")
 SEVERAL_UNKNOWN = Verdict("unknown", "several-answers")
 CHOICE_UNKNOWN = Verdict("unknown", "choice")
 ROUNDED = Verdict("unknown", "rounded")
+ORDER = Verdict("unknown", "order")
 _VERDICTS = {
     (same, rule): Verdict("correct" if same else "incorrect", rule)
     for same in (True, False)
@@ -48,6 +49,7 @@ _LETTER_UNIT = re.compile(r"[\d\s)}][mgslh](?:\^[23])?$")
 """A letter behind a formula: metres, or a variable."""
 _CHAINED_POWERS = re.compile(r"\^(?:\w+|\{[^{}]*\})\^")
 _SIDE_BY_SIDE = re.compile(r"[\d)}] [\d(]")
+_HOW_MANY = re.compile(r"\b(?:how many|number of)\b", re.IGNORECASE)
 _DECIMAL_COMMA = re.compile(r"-?\d+,\d+")
 
 
@@ -80,7 +82,7 @@ def _decide(question: str, reference: str, answer: str) -> Verdict | None:
         or _by_number(question, wanted, given)
         or _by_choice(question, wanted, given)
         or verbal.by_yes_no(wanted, given)
-        or _by_list(wanted, given)
+        or _by_list(question, wanted, given)
         or _by_alternatives(question, wanted, given)
         or _by_unit(wanted, given)
         or _by_sentence(question, wanted, given)
@@ -114,6 +116,8 @@ def _by_number(question: str, wanted: str, given: str) -> Verdict | None:
         return None
     if _DECIMAL_COMMA.fullmatch(given) and "," not in wanted:
         given = given.replace(",", ".")
+    if quantities.abbreviated(given) == target.scaled and not target.percent:
+        return _VERDICTS[True, "number"]
     axes = _AXIS.match(wanted), _AXIS.match(given)
     if axes[0] and axes[1] and axes[0][1] != axes[1][1]:
         return None
@@ -147,6 +151,8 @@ def compare_quantities(question: str, target: Quantity, found: Quantity) -> Verd
     )
     if not same and rounds_to(target, found):
         return ROUNDED
+    if not same and _may_be_percent(question, target, found):
+        return UNIT
     return _VERDICTS[same, "number"]
 
 
@@ -158,6 +164,12 @@ def _marks_optional(question: str, target: Quantity, found: Quantity) -> bool:
     if target.scale != found.scale:
         return bool(target.scale and not found.scale) or (bool(found.scale) and found.scale in words)
     return False
+
+
+def _may_be_percent(question: str, target: Quantity, found: Quantity) -> bool:
+    """Whether "25%" may say 25: the question neither says percent, as "at what rate", nor asks how many."""
+    counts = _HOW_MANY.search(question)
+    return found.percent and not target.percent and not counts and found.value > 1 and found.value == target.value
 
 
 def same_value(target: Quantity, value: Fraction, bare: bool = False) -> bool:
@@ -174,7 +186,7 @@ def same_value(target: Quantity, value: Fraction, bare: bool = False) -> bool:
 
 def rounds_to(target: Quantity, found: Quantity) -> bool:
     """Whether the found decimal is a fraction rounded: 0.333 for 1/3, not its value and yet not wrong."""
-    if target.decimals is not None or found.decimals is None or found.decimals < 2:
+    if target.decimals is not None or not found.decimals or (found.decimals == 1 and abs(found.value) < 10):
         return False
     endless = not _terminates(target.scaled.denominator)
     return endless and 2 * abs(found.value - target.value) <= Fraction(1, 10**found.decimals)
@@ -191,7 +203,7 @@ def _by_choice(question: str, wanted: str, given: str) -> Verdict | None:
     listed = choices.options(question)
     letter = choices.reference_letter(wanted)
     if letter is None:
-        return _by_option_text(listed, wanted, given)
+        return _by_letters(listed, wanted, given) or _by_option_text(listed, wanted, given)
     if listed and letter not in listed:
         return None
     several = choices.letters(given)
@@ -201,6 +213,14 @@ def _by_choice(question: str, wanted: str, given: str) -> Verdict | None:
     if choice is None and quantities.read(given) and (text := listed.get(letter)) and quantities.read(text):
         return _by_number("", text, given)
     return CHOICE_UNKNOWN if choice is None else _VERDICTS[choice == letter, "choice"]
+
+
+def _by_letters(listed: dict[str, str], wanted: str, given: str) -> Verdict | None:
+    """Several options at once; without a list of them letters may be the points of a figure."""
+    target, found = choices.together(wanted), choices.together(given)
+    if not target or not found or not (found <= set(listed) or target == found):
+        return None
+    return _VERDICTS[target == found, "choice"] if listed or wanted == "".join(sorted(target)) else None
 
 
 def _by_option_text(listed: dict[str, str], wanted: str, given: str) -> Verdict | None:
@@ -213,8 +233,10 @@ def _by_option_text(listed: dict[str, str], wanted: str, given: str) -> Verdict 
     return CHOICE_UNKNOWN if quantities.read(wanted) else None
 
 
-def _by_list(wanted: str, given: str) -> Verdict | None:
+def _by_list(question: str, wanted: str, given: str) -> Verdict | None:
     same = lists.same(wanted, given)
+    if same and lists.misordered(question, wanted, given):
+        return ORDER
     return None if same is None else _VERDICTS[same, "list"]
 
 

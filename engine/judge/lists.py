@@ -17,6 +17,13 @@ _NAMED = re.compile(r"([A-Za-z](?:_\{?\w+\}?)?)=(.+)")
 _NAMED_PAIR = re.compile(r"\((?:[a-z],)+[a-z]\)=(\(.+\))")
 _RATIO = re.compile(r"-?\d+(?:\.\d+)?(?::-?\d+(?:\.\d+)?)+")
 _TO = re.compile(r"(\d+(?:\.\d+)?) to (\d+(?:\.\d+)?)")
+_ORDERED = re.compile(
+    r"\b(?:\w+est|least|most) to (?:the )?(?:\w+est|least|most)\b|\border(?:ed)? from\b"
+    r"|\b(?:ascending|descending|increasing|decreasing|alphabetical) order\b"
+    r"|\brespectively\b|\bnext (?:two|three|four|five|six|\d+) (?:terms|numbers|values)\b",
+    re.IGNORECASE,
+)
+"""What a question says that asks for values in an order of its own."""
 _OPENING, _CLOSING = "([{", ")]}"
 
 
@@ -104,6 +111,16 @@ def same(wanted: str, given: str) -> bool | None:
     if one.held == "(" or one.distinct_names:
         return None if other.held == "{" else first == second
     return set(first) == set(second) if other.held != "(" else (first == second or None)
+
+
+def misordered(question: str, wanted: str, given: str) -> bool:
+    """Whether the question wants an order, and two lists of the same values differ in it."""
+    if not _ORDERED.search(question):
+        return False
+    one, other = listed(wanted), listed(given)
+    if one is None or other is None or one.distinct_names or other.distinct_names:
+        return False
+    return one.numbers != other.numbers
 
 
 def _ratio(text: str) -> list[Fraction] | None:

@@ -19,11 +19,12 @@ from typing import Any, BinaryIO
 
 import msgspec
 
-from engine.judge import magnitude
+from engine.judge import kinds, magnitude
 
 READY = "ready"
 _PR_SET_PDEATHSIG = 1
-_DECIMAL = re.compile(r"-?\d+\.(\d{2,50})")
+_DECIMAL = re.compile(r"-?(?=\d{2}|\d\.\d\d)\d+\.(\d{1,50})")
+"""With three digits at least."""
 
 
 def compare(reference: str, answer: str) -> str:
@@ -41,6 +42,9 @@ def compare(reference: str, answer: str) -> str:
             return "unread"
         for expression in (*wanted, *given):
             magnitude.check(expression)
+        alike = kinds.same(wanted[0], given[0], reference, answer)
+        if alike is not None:
+            return "correct" if alike else "incorrect"
         if _verified(wanted, given):
             return "correct"
         if _is_symbol(given[0], wanted[0]) or _rounds(given[0], reference):

@@ -50,6 +50,10 @@ _SCALES = {
 _NOT_UNITS = frozenset(_OPERATIONS.split()) | number_words.WORDS
 
 
+_SHORT_SCALE = re.compile(r"[$€£¥]?(\d{1,12}(?:\.\d{1,12})?) ?([kKMB])")
+_SHORT_SCALES = {"k": 10**3, "K": 10**3, "M": 10**6, "B": 10**9}
+
+
 class Quantity(msgspec.Struct, frozen=True):
     """A number as read: value, decimals it was written with (None: exact), percent sign, scale word, unit."""
 
@@ -80,6 +84,12 @@ def read(text: str) -> Quantity | None:
     if power and len(power[1]) * abs(int(power[2])) <= _MAX_DIGITS and int(power[1]):
         return Quantity(Fraction(int(power[1])) ** int(power[2]))
     return _of_parts(text) or _of_one(text)
+
+
+def abbreviated(text: str) -> Fraction | None:
+    """The value of "70k" and "$1.5M", should the letter stand for thousands, millions or billions."""
+    match = _SHORT_SCALE.fullmatch(text)
+    return Fraction(match[1]) * _SHORT_SCALES[match[2]] if match else None
 
 
 def _of_parts(text: str) -> Quantity | None:

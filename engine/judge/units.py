@@ -115,7 +115,20 @@ def is_foreign(unit: Unit, question: str) -> bool:
     words = question.lower()
     own = {name for name, known in _UNITS.items() if known == _UNITS[base]}
     others = {name for name, known in _UNITS.items() if known.dimension == dimension} - own - _EVERYDAY_WORDS
-    return _names_one(words, others) and not _names_one(words, own)
+    if _names_one(words, others) and not _names_one(words, own):
+        return True
+    power = unit.name.partition("^")[2]
+    named = {found for found in ("2", "3") if _names_power(words, own, found)}
+    return bool(power and named and power not in named)
+
+
+def _names_power(words: str, names: set[str], power: str) -> bool:
+    """Whether a question speaks of squares, or cubes, of a unit: "cm^3", "cubic centimeters"."""
+    alternatives = "|".join(re.escape(name) for name in sorted(names))
+    before = {"2": r"(?:square|sq\.?)", "3": r"(?:cubic|cu\.?)"}[power]
+    behind = {"2": r"(?:\^\s*\{?2|²| squared)", "3": r"(?:\^\s*\{?3|³| cubed)"}[power]
+    pattern = rf"(?<![a-z])(?:{before} (?:{alternatives})(?:e?s)?(?![a-z])|(?:{alternatives})(?:e?s)?\}}?{behind})"
+    return bool(names) and bool(re.search(pattern, words))
 
 
 def _names_one(words: str, names: set[str]) -> bool:

@@ -65,22 +65,25 @@ def plain(text: str) -> str:
 def same(one: str, other: str) -> bool:
     """Whether two texts are the same words, but for articles, case and a plural."""
     first, second = plain(one), plain(other)
-    return first == second or (_singular(first) == _singular(second) and bool(_WORD.fullmatch(first.split()[-1])))
+    return first == second or (_differ_in_number(first, second) and bool(_WORD.fullmatch(first.split()[-1])))
 
 
-def _singular(text: str) -> str:
-    for ending in ("es", "s"):
-        if text.endswith(ending) and len(text) > len(ending) + 2 and not text.endswith("ss"):
-            return text.removesuffix(ending)
-    return text.removesuffix("e") if len(text) > 3 else text
+def _differ_in_number(one: str, other: str) -> bool:
+    """Whether one is the plural of the other."""
+    short, long = sorted((one, other), key=len)
+    if len(short) < 3 or (short.endswith("ss") and long != short + "es"):
+        return False
+    return long in (short + "s", short + "es") or (short.endswith("y") and long == short[:-1] + "ies")
 
 
 def of_one_kind(one: str, other: str) -> bool:
     """Whether two different words are of a kind that excludes one another: two days, two colours, odd and even."""
-    first, second = _singular(plain(one)), _singular(plain(other))
-    return any(
-        {first, second} <= {_singular(word) for word in kind} or {plain(one), plain(other)} <= kind for kind in _KINDS
-    )
+    texts = plain(one), plain(other)
+    return any(all(_is_among(text, kind) for text in texts) for kind in _KINDS)
+
+
+def _is_among(text: str, kind: frozenset[str]) -> bool:
+    return text in kind or any(_differ_in_number(text, word) for word in kind)
 
 
 def single(text: str) -> bool:

@@ -140,6 +140,24 @@ CORRECT = [
     ("", "5", "5 km/h"),
     ("", "5 m/s", "18 km/h"),
     ("", "5", "USD 5"),
+    ("", "70000", "70k"),
+    ("", "\\$1.5 million", "$1.5M"),
+    ("", "boxes", "box"),
+    ("", "city", "cities"),
+    ("", "x_1", "x₁"),
+    ("", "\\log_2 3", "log₂3"),
+    ("", "1010_2", "1010₂"),
+    ("", "H2O", "H₂O"),
+    (OPTIONS, "ABD", "A, B, D"),
+    (OPTIONS, "AC", "(A)(C)"),
+    (OPTIONS, "A,C", "CA"),
+    ("", "\\begin{pmatrix}1\\\\2\\end{pmatrix}", "(1,2)"),
+    ("", "(1,2,3)", "\\begin{pmatrix}1&2&3\\end{pmatrix}"),
+    ("", "(-\\infty,-1)\\cup(2,\\infty)", "x<-1 or x>2"),
+    ("", "1<x<2", "x>1 and x<2"),
+    ("List the next three terms.", "8, 16, 32", "8, 16, and 32"),
+    ("Find the volume in cm^3.", "360", "360 cubic centimeters"),
+    ("", "37.5", "\\frac{75}{2}"),
 ]
 
 INCORRECT = [
@@ -217,6 +235,16 @@ INCORRECT = [
     ("", "5 m/s", "5 km/h"),
     ("", "y=2x+1", "y = 2x-1"),
     ("", "\\begin{pmatrix}1\\\\2\\end{pmatrix}", "\\begin{pmatrix}2\\\\1\\end{pmatrix}"),
+    ("", "\\begin{pmatrix}1\\\\2\\end{pmatrix}", "(2,1)"),
+    ("", "\\begin{pmatrix}1\\\\2\\end{pmatrix}", "(1,2,3)"),
+    ("", "(-\\infty,-1)\\cup(2,\\infty)", "x<-1 or x>3"),
+    ("", "(-\\infty,-1)\\cup(2,\\infty)", "x\\le -1 or x>2"),
+    ("", "1<x<2", "x>1 or x<2"),
+    ("", "70000", "7k"),
+    ("", "36\\pi", "113.3"),
+    (OPTIONS, "ABD", "A, B"),
+    (OPTIONS, "AC", "ABC"),
+    ("", "plane", "train"),
 ]
 
 UNKNOWN = [
@@ -245,6 +273,18 @@ UNKNOWN = [
     (OPTIONS, "B", "B. 14"),
     (OPTIONS, "B", "the second one"),
     ("", "5", "9" * 2000),
+    (OPTIONS, "B", "not B"),
+    (OPTIONS, "B", "all except B"),
+    (OPTIONS, "B", "neither (B)"),
+    ("", "plane", "plan"),
+    ("At what rate did it grow?", "25", "25%"),
+    ("Order the fractions from least to greatest.", "\\frac{1}{3},\\frac{1}{2}", "\\frac{1}{2},\\frac{1}{3}"),
+    ("What are the next three terms?", "8, 16, 32", "32, 16, 8"),
+    ("Find a and b, respectively.", "3, 1", "1, 3"),
+    ("Find the volume in cm^3.", "360", "360 cm^2"),
+    ("Find the volume in cubic centimeters.", "360", "360 square centimeters"),
+    ("", "36\\pi", "113.1"),
+    ("", "1000/3", "333.3"),
 ]
 
 PAIRS = [
