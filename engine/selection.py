@@ -96,8 +96,8 @@ def wrong_solutions(
     for error in sure_errors(estimates, tree, min_judged):
         estimate = estimates[error.estimate]
         steps = estimate.prefix + estimate.rollouts[error.rollout].steps
-        known = _known_values(tree, steps[: len(estimate.prefix) + error.step], min_judged)
-        before = _before_error(_filled(known, mask_unestimated), error_at_most)
+        right = steps[: len(estimate.prefix) + error.step]
+        before = _labels_before_error(tree, right, mask_unestimated, min_judged, error_at_most)
         yield Labelled(steps, before + _zeros(len(steps) - len(before), mask_unestimated))
 
 
@@ -114,9 +114,8 @@ def continued_solutions(
         error = first_errors.get(estimate.prefix)
         if error is None or estimate.counts.correct:
             continue
-        right = len(estimates[error.estimate].prefix) + error.step
-        known = _known_values(tree, estimate.prefix[:right], min_judged)
-        before = _before_error(_filled(known, mask_unestimated), error_at_most)
+        right = estimate.prefix[: len(estimates[error.estimate].prefix) + error.step]
+        before = _labels_before_error(tree, right, mask_unestimated, min_judged, error_at_most)
         for rollout in estimate.rollouts:
             if rollout.outcome == "incorrect":
                 steps = estimate.prefix + rollout.steps
@@ -162,9 +161,12 @@ def _known_values(tree: Tree, steps: Sequence[str], min_judged: int) -> list[flo
     return values
 
 
-def _before_error(labels: Labels, error_at_most: float) -> Labels:
-    """The labels before the first error that a search found; fewer of them where one is at most error_at_most: a wrong
-    step that a rollout recovered from by luck."""
+def _labels_before_error(
+    tree: Tree, right: Sequence[str], mask_unestimated: bool, min_judged: int, error_at_most: float
+) -> Labels:
+    """The labels of the steps before the first error that a search found; fewer of them where one is at most
+    error_at_most: a wrong step that a rollout recovered from by luck."""
+    labels = _filled(_known_values(tree, right, min_judged), mask_unestimated)
     low = (at for at, value in enumerate(labels) if value is not None and value <= error_at_most)
     return labels[: next(low, len(labels))]
 

@@ -1,7 +1,9 @@
-"""Labels by rollouts, by a step judge of known noise, and by both: python -m tests.step_judge_figures DIR OUT [N]
+"""Labels by rollouts, by a step judge of known noise, and by both, and a PRM on each:
+python -m tests.step_judge_figures DIR OUT [N]
 
-DIR holds a quickstart's store and problems; it is only read. The judge is a loopback server that knows what the exact
-step checker says of a step and turns N percent (10) of its words round, always the same ones.
+DIR holds a finished quickstart; it is only read. The judge is a loopback server that knows what the exact step checker
+says of a step and turns N percent (10) of its words round, always the same ones. Each PRM is trained and evaluated
+with the quickstart's own flags. What is done in OUT is not done again.
 """
 
 from __future__ import annotations
@@ -15,11 +17,14 @@ from collections import Counter
 from hashlib import blake2b
 from pathlib import Path
 
+import msgspec
+
 from engine.export import ExportConfig, export
 from engine.records import parse_process_text
 from engine.step_judge import JudgeStepsConfig, run_judge_steps
 from examples.checker import first_error
-from examples.truth import Digits, family_of, label_quality, read_truth
+from examples.quickstart import Quickstart, Size
+from examples.truth import FAMILIES, Digits, family_of, label_quality, read_truth
 from tests.fakes.chat_server import serving
 
 SOURCES = ("mc", "judge", "consensus")
@@ -82,15 +87,41 @@ async def ask(folder: Path, store: Path, truth: Digits, noise_percent: int) -> N
         await run_judge_steps(JudgeStepsConfig(store=str(store), judge_url=server.url, judge_model="noisy-checker"))
 
 
+class OnRows(Quickstart):
+    """The last stages of a quickstart, on rows of another source."""
+
+    def __init__(self, folder: Path, out: Path, size: Size) -> None:
+        super().__init__(out, size)
+        for name in ("problems", *(f"{family}.json" for family in FAMILIES)):
+            if not (out / name).exists():
+                (out / name).symlink_to((folder / name).resolve())
+
+    def step_level(self) -> dict[str, dict[str, float]]:
+        """Train, evaluate, and give the step figures of each family."""
+        self.stage("train", self.train)
+        self.stage("evaluate", self.evaluate)
+        return {family: self._figures(family) for family in FAMILIES}
+
+    def _figures(self, family: str) -> dict[str, float]:
+        found = json.loads((self.out / "evaluation" / family / "evaluation.json").read_text())["prm"]
+        best = max(each["accuracy"] for each in found["best_of_n"].values())
+        steps = {name: round(found["step_level"][name], 4) for name in ("auc", "within_problem_auc", "ece")}
+        return steps | {"random": found["random"], "best": best}
+
+
 def main(folder: Path, out: Path, noise_percent: int = 10) -> None:
     store = out / "store"
     shutil.copytree(folder / "store", store, dirs_exist_ok=True)
     truth = read_truth(sorted((folder / "problems").glob("*/seeds.json")))
+    size = msgspec.convert(json.loads((folder / "stages.json").read_text())["size"], Size)
     asyncio.run(ask(folder, store, truth, noise_percent))
     for source in SOURCES:
-        export(ExportConfig(stores=(str(store),), out=str(out / source), label_source=source))  # type: ignore[arg-type]
-        print(source, json.dumps(step_quality(out / source / "train.jsonl", truth), indent=1))
-        print(source, "label_f1", {name: each["label_f1"] for name, each in _known(out / source, truth).items()})
+        rows = out / source / "rows"
+        export(ExportConfig(stores=(str(store),), out=str(rows), label_source=source))  # type: ignore[arg-type]
+        print(source, json.dumps(step_quality(rows / "train.jsonl", truth), indent=1))
+        print(source, "label_f1", {name: each["label_f1"] for name, each in _known(rows, truth).items()})
+    for source in SOURCES:
+        print(source, json.dumps(OnRows(folder, out / source, size).step_level(), indent=1), flush=True)
 
 
 def _known(rows: Path, truth: Digits) -> dict[str, dict[str, float]]:
