@@ -26,7 +26,7 @@ from engine.imported import IMPORTED, NOT_RECOVERED, assembled
 from engine.opinions import only_judge, opinions_of
 from engine.partial import write_whole
 from engine.records import Estimate, Problem, ProblemRecord, TrainingRow
-from engine.selection import Labelled, Selection, Wrong, select
+from engine.selection import Labelled, RowRule, Selection, Wrong, select
 from engine.store import Store, problem_key
 from engine.tree import Tree, replay
 from engine.tree_json import tree_json
@@ -59,6 +59,9 @@ class ExportConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     error_at_most: float = 0.0
     """In a wrong solution take an earlier step whose MC is above 0 but at most this, too, for its first error: a wrong
     step that a rollout recovered from by luck. 0: MC = 0 alone is an error, as MM-PRM has it."""
+    right_above: float = 0.0
+    """Leave out right solutions that pass a state with an MC below this share of the root's: many of them hold a wrong
+    step and came right by luck. 0: all are drawn from, as MM-PRM does."""
     counts: bool = False
     """Write beside each row's labels what they rest on: "counts", [correct, judged] a step, and "intervals", the 95 %
     Wilson interval of the value."""
@@ -75,6 +78,8 @@ class ExportConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
             raise UsageError(f"--min-judged {self.min_judged}: must be at least 0")
         if not 0 <= self.error_at_most < 1:
             raise UsageError(f"--error-at-most {self.error_at_most}: must be at least 0 and below 1")
+        if not 0 <= self.right_above <= 1:
+            raise UsageError(f"--right-above {self.right_above}: must be at least 0 and at most 1")
         if self.stores == ():
             raise UsageError("STORES: must name at least one store")
         if self.consensus and self.label_source == "judge":
@@ -89,6 +94,10 @@ class ExportConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     @property
     def source(self) -> LabelSource:
         return "consensus" if self.consensus else self.label_source
+
+    @property
+    def row_rule(self) -> RowRule:
+        return RowRule(**{name: getattr(self, name) for name in RowRule.__struct_fields__})
 
 
 def export(config: ExportConfig) -> None:
@@ -156,8 +165,8 @@ def _label_rule(config: ExportConfig) -> dict[str, object]:
     rule: dict[str, object] = {
         name: getattr(config, name) for name in ("wrong", "mask_unestimated", "min_judged", "seed")
     }
-    if config.error_at_most:
-        rule["error_at_most"] = config.error_at_most
+    later = {name: getattr(config, name) for name in ("error_at_most", "right_above")}
+    rule |= {name: value for name, value in later.items() if value}
     return rule if config.source == "mc" else rule | {"label_source": config.source}
 
 
@@ -217,9 +226,7 @@ def problem_rows(config: ExportConfig, store: Store, record: ProblemRecord, coun
         return []
     estimates, tree = journal.finished_tree(store, record, partial(tree_of, store))
     rng = random.Random(f"{config.seed} {record.problem.id}")
-    selection = select(
-        estimates, tree, rng, config.mask_unestimated, config.wrong, config.min_judged, config.error_at_most
-    )
+    selection = select(estimates, tree, rng, config.row_rule)
     _count(counts, selection)
     rows = [_row(record.problem, at, solution) for at, solution in enumerate(selection.rows)]
     if not config.counts:
@@ -260,6 +267,8 @@ def _count(counts: Counter[str], selection: Selection) -> None:
     counts["rows: right solutions"] += len(selection.rows) - selection.num_wrong
     counts["solutions dropped: duplicate text"] += selection.num_duplicates
     counts["solutions dropped: right, not drawn"] += selection.num_right_not_drawn
+    if selection.num_right_doubtful:
+        counts["solutions dropped: right, but past a doubtful state"] += selection.num_right_doubtful
     if selection.num_unsure:
         counts["solutions dropped: first error judged too rarely"] += selection.num_unsure
     counts["problems kept" if selection.rows else "problems dropped: no first error found"] += 1

@@ -37,7 +37,7 @@ def wrong_solutions(folder: Path) -> list[Wrong]:
         for record in journal.problem_records(store):
             estimates = list(journal.estimates(store, record.problem.id))
             tree = replay(stored_rule(store), estimates)
-            for solution in labelled_solutions(estimates, tree, mask_unestimated=False):
+            for solution in labelled_solutions(estimates, tree):
                 key = (record.problem.id, solution.steps)
                 found[key] = Wrong(record.problem, record.image_digests, solution.steps)
     return list(found.values())

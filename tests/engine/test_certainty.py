@@ -16,7 +16,7 @@ from engine.config import SearchRule
 from engine.errors import UsageError
 from engine.export import ExportConfig, export
 from engine.records import Estimate, Origin, Problem, ProblemRecord, Rollout
-from engine.selection import select
+from engine.selection import RowRule, select
 from engine.store import Store
 from engine.tree import Tree, replay
 from trainer import rows
@@ -55,15 +55,15 @@ def test_counts_are_those_of_the_very_step_and_the_last_step_is_its_own_verdict(
 
 
 def test_a_first_error_judged_by_fewer_than_min_judged_drops_its_solution():
-    sure = select(ESTIMATES, tree(), random.Random(0), min_judged=2)
-    unsure = select(ESTIMATES, tree(), random.Random(0), min_judged=3)
+    sure = select(ESTIMATES, tree(), random.Random(0), RowRule(min_judged=2))
+    unsure = select(ESTIMATES, tree(), random.Random(0), RowRule(min_judged=3))
     assert (sure.num_wrong, sure.num_unsure) == (1, 0)
     assert (unsure.num_wrong, unsure.num_unsure, unsure.rows) == (0, 1, [])
 
 
 def test_a_state_judged_by_fewer_than_min_judged_gives_no_label():
     estimates = [*ESTIMATES[:2], Estimate(2, Origin(0, 0, 3), ("a", "b", "x"), 0, (wrong("8"),) * 6)]
-    selection = select(estimates, replay(RULE, estimates), random.Random(0), min_judged=6)
+    selection = select(estimates, replay(RULE, estimates), random.Random(0), RowRule(min_judged=6))
     labels = {solution.steps: solution.labels for solution in selection.rows}
     assert labels[("a", "b", "x", "8")] == (None, None, 0.0, 0.0)
 
@@ -103,9 +103,8 @@ async def store(tmp_path: Path) -> Path:
     )
     rule = {name: str(getattr(RULE, name)) for name in RULE.__struct_fields__}
     with Store.open(tmp_path / "store") as opened:
-        await opened.commit([journal.write_problem(record), *(journal.write_estimate("p", e) for e in ESTIMATES)])
-    with Store.open(tmp_path / "store") as opened:
         opened.bind(rule)
+        await opened.commit([journal.write_problem(record), *(journal.write_estimate("p", e) for e in ESTIMATES)])
     return tmp_path / "store"
 
 

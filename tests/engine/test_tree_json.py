@@ -12,7 +12,7 @@ import pytest
 from engine import journal
 from engine.export import ExportConfig, export, stored_rule
 from engine.records import Estimate, Problem
-from engine.selection import right_solutions, wrong_solutions
+from engine.selection import RowRule, right_solutions, wrong_solutions
 from engine.store import Store
 from engine.tree import Tree, replay
 from engine.tree_json import tree_json
@@ -79,9 +79,9 @@ def test_a_walk_finds_every_first_error_and_every_right_solution(folder: Path) -
     of_problem = {root["id"]: root for root in roots(folder)}
     for problem, estimates, tree in grown(folder):
         found = {steps: values for _, steps, values in below(of_problem[problem.id])}
-        for solution in right_solutions(estimates, tree, mask_unestimated=True):
+        for solution in right_solutions(estimates, tree, RowRule(mask_unestimated=True)):
             assert found[solution.steps][-1] == 1.0
-        for solution in wrong_solutions(estimates, tree, mask_unestimated=False):
+        for solution in wrong_solutions(estimates, tree):
             values = found[solution.steps[: solution.labels.index(0.0) + 1]]
             assert values[-1] == 0.0
             assert set(values[:-1]) <= set(solution.labels)
