@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from engine import foreign
 from engine.errors import BadInput
 from engine.records import Candidates
 
@@ -88,10 +89,10 @@ def load(
 
 def _rows(file: Path) -> list[Any]:
     try:
-        rows = msgspec.json.decode(file.read_bytes())
+        rows = foreign.decode(file.read_bytes())
     except OSError as error:
         raise BadInput(f"--candidates {file}: {error.strerror}") from error
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise BadInput(f"--candidates {file}: not JSON: {error}") from error
     if not isinstance(rows, list):
         raise BadInput(f"--candidates {file}: must be a JSON list, one entry a problem")
@@ -121,12 +122,11 @@ def require(holds: bool, field: str, rule: str) -> None:
 
 def _text(row: dict[str, Any], field: str) -> str:
     """A field as text; numbers are accepted, since answers often are numbers."""
-    value = row.get(field)
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    require(isinstance(value, str) or number, field, "must be there, text or a number")
-    text = str(value).strip()
-    require(bool(text), field, "must not be empty")
-    return text
+    text = foreign.text_of(row.get(field))
+    require(text is not None, field, "must be there, text in Unicode or a finite number")
+    assert text is not None
+    require(bool(text.strip()), field, "must not be empty")
+    return text.strip()
 
 
 def _solutions(row: dict[str, Any]) -> tuple[tuple[str, ...], ...]:
@@ -137,6 +137,7 @@ def _solutions(row: dict[str, Any]) -> tuple[tuple[str, ...], ...]:
     for steps in solutions:
         good = isinstance(steps, list) and all(isinstance(step, str) for step in steps)
         require(good, field, "every solution must be a list of steps, each a text")
+        require(all(map(foreign.is_unicode, steps)), field, "every step must be Unicode")
     return tuple(tuple(steps) for steps in solutions)
 
 
@@ -160,9 +161,9 @@ def _answers(row: dict[str, Any], solutions: tuple[tuple[str, ...], ...]) -> tup
         return tuple(steps[-1] if steps else "" for steps in solutions)
     good = isinstance(answers, list) and len(answers) == len(solutions)
     require(good, "answers", f"must be a list as long as the {len(solutions)} solutions")
-    good = all(answer is None or isinstance(answer, (str, int, float)) for answer in answers)
-    require(good, "answers", "each must be a text")
-    return tuple("" if answer is None else str(answer) for answer in answers)
+    texts = tuple("" if answer is None else foreign.text_of(answer) for answer in answers)
+    require(None not in texts, "answers", "each must be a text in Unicode")
+    return tuple(text for text in texts if text is not None)
 
 
 def _step_labels(row: dict[str, Any], solutions: tuple[tuple[str, ...], ...]) -> StepLabels | None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from engine import foreign
 from engine.errors import BadInput
 from evaluator.candidates import Broken, Rejected, require, resolve_images
 
@@ -129,13 +130,13 @@ def read(benchmark: str, files: Sequence[str], image_root: str | None = None) ->
 
 def _rows(benchmark: str, file: Path) -> list[Any]:
     try:
-        content = file.read_bytes()
+        content = file.read_bytes().removeprefix(foreign.BOM)
         if content.lstrip()[:1] == b"[":
-            return list(msgspec.json.decode(content))
-        return [msgspec.json.decode(line) for line in content.splitlines() if line.strip()]
+            return list(foreign.decode(content))
+        return [foreign.decode(line) for line in content.splitlines() if line.strip()]
     except OSError as error:
         raise BadInput(f"--{benchmark} {file}: {error.strerror}") from error
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise BadInput(f"--{benchmark} {file}: neither a JSON list nor JSONL: {error}") from error
 
 
@@ -149,10 +150,12 @@ def _object(text: str) -> Any:
 def _text(row: dict[str, Any], field: str) -> str:
     value = row.get(field)
     require(isinstance(value, str) and bool(value.strip()), field, "must be a text")
+    require(foreign.is_unicode(str(value)), field, "must be Unicode")
     return str(value).strip()
 
 
 def _steps(value: Any, field: str) -> tuple[str, ...]:
     good = isinstance(value, list) and bool(value) and all(isinstance(step, str) for step in value)
     require(good, field, "must be a list of at least one step, each a text")
+    require(all(map(foreign.is_unicode, value)), field, "every step must be Unicode")
     return tuple(value)

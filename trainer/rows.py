@@ -17,6 +17,7 @@ from typing import Any, overload
 import msgspec
 
 from engine.errors import BadInput
+from engine.foreign import BOM
 from engine.records import TrainingRow
 from trainer.layouts import Broken, parse
 from trainer.targets import LossRule, has_weight
@@ -131,7 +132,8 @@ class _Reader:
         try:
             self.digest.update(b"%d %a\n" % (source.annotation.stat().st_size, source.repeat_time))
             with source.annotation.open("rb") as file:
-                offset = 0
+                offset = len(BOM) if file.read(len(BOM)) == BOM else 0
+                file.seek(offset)
                 for number, line in enumerate(file, 1):
                     self.digest.update(line)
                     found += [(offset, variant) for variant in self._usable(line, source, number)]
@@ -194,7 +196,7 @@ def _meta(file: Path) -> dict[str, dict[str, Any]] | None:
     if file.suffix == ".jsonl":
         return None
     try:
-        content = msgspec.json.decode(file.read_bytes())
+        content = msgspec.json.decode(file.read_bytes().removeprefix(BOM))
     except (msgspec.DecodeError, UnicodeDecodeError):
         return None
     except OSError as error:

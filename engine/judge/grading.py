@@ -18,6 +18,7 @@ from typing import Any
 
 import msgspec
 
+from engine import foreign
 from engine.errors import BadInput, Drained, StoreFailed
 from engine.judge.base import Judge
 from engine.judge.flags import JudgeFlags, judge_identity
@@ -94,7 +95,7 @@ def grade_file(config: JudgeConfig) -> None:
 def read_rows(path: Path) -> tuple[list[tuple[dict[str, Any], Candidates]], list[MalformedRow]]:
     """Usable rows, as written and as read, and the malformed ones. BadInput where there is no JSON list."""
     try:
-        table = json.loads(path.read_bytes())
+        table = foreign.decode(path.read_bytes())
     except OSError as error:
         raise BadInput(f"--candidates {path}: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
@@ -114,10 +115,7 @@ def candidates_of(row: Any) -> Candidates:
     """A row of the rollouts format, answers filled in from the last steps. ValueError names field, rule."""
     if not isinstance(row, dict):
         raise ValueError(f"must be an object, is {type(row).__name__}")
-    plain = {name: value for name, value in row.items() if value is not None or name == "image_path"}
-    for name in ("id", "correct_answer"):
-        if type(plain.get(name)) in (int, float):
-            plain[name] = str(plain[name])
+    plain = _plain(row)
     candidates = msgspec.convert(plain, Candidates)
     if not candidates.correct_answer.strip():
         raise ValueError("correct_answer: must not be blank")
@@ -132,6 +130,30 @@ def candidates_of(row: Any) -> Candidates:
         return candidates
     answers = tuple(steps[-1] if steps else "" for steps in candidates.solutions_splits)
     return msgspec.structs.replace(candidates, answers=answers)
+
+
+def _plain(row: dict[str, Any]) -> dict[str, Any]:
+    """The fields as ours: null or an empty list is none, numbers are text, labels are integers. ValueError."""
+    plain = {name: value for name, value in row.items() if value not in (None, []) or name == "image_path"}
+    for name in ("id", "correct_answer"):
+        if isinstance(plain.get(name), str | int | float):
+            plain[name] = _text(name, plain[name])
+    if isinstance(plain.get("answers"), list):
+        plain["answers"] = ["" if answer is None else _text("answers", answer) for answer in plain["answers"]]
+    if isinstance(plain.get("labels"), list):
+        plain["labels"] = [int(label) if label in (0, 1) else label for label in plain["labels"]]
+    steps = plain.get("solutions_splits")
+    for text in (plain.get("question"), *(step for split in steps or () if isinstance(split, list) for step in split)):
+        if isinstance(text, str):
+            _text("question and solutions_splits", text)
+    return plain
+
+
+def _text(name: str, value: object) -> str:
+    text = foreign.text_of(value)
+    if text is None:
+        raise ValueError(f"{name}: must be text in Unicode or a finite number")
+    return text
 
 
 def _verdicts_folder(config: JudgeConfig) -> Path:

@@ -76,6 +76,10 @@ def test_rows_without_labels_have_nothing_to_compare(tmp_path, capsys):
         (row(solutions_splits=[["a"], "b"]), "$.solutions_splits"),
         (row(labels=[1]), "labels: must hold one entry a solution, 3, holds 1"),
         (row(answers=["5"]), "answers: must hold one entry a solution, 3, holds 1"),
+        (row(answers=["5", "\ud800", "6"]), "answers: must be text in Unicode or a finite number"),
+        (row(question="half \ud800"), "must be text in Unicode"),
+        (row(correct_answer=float("nan")), "correct_answer: must be text in Unicode or a finite number"),
+        (row(correct_answer=float("inf")), "correct_answer: must be text in Unicode or a finite number"),
     ],
 )
 def test_a_malformed_row_is_reported_with_index_field_and_rule_and_the_rest_goes_on(tmp_path, capsys, broken, reason):
@@ -97,6 +101,15 @@ def test_a_file_without_a_usable_row_is_bad_input(tmp_path, content):
 def test_numbers_as_ids_and_answers_are_accepted():
     candidates = candidates_of(row(id=7, correct_answer=2.5))
     assert (candidates.id, candidates.correct_answer) == ("7", "2.5")
+    candidates = candidates_of(row(answers=[5, None, 6.5], labels=[True, 0.0, False]))
+    assert (candidates.answers, candidates.labels) == (("5", "", "6.5"), (1, 0, 0))
+
+
+def test_a_number_is_judged_with_the_decimals_it_was_written_with(tmp_path):
+    text = json.dumps([row(correct_answer=4711, solutions_splits=[["8.54"], ["8.5"]], labels=[])])
+    (tmp_path / "in.json").write_text("\ufeff" + text.replace("4711", "8.50"))
+    grade_file(JudgeConfig(candidates=str(tmp_path / "in.json"), out=str(tmp_path / "out.json")))
+    assert json.loads((tmp_path / "out.json").read_text())[0]["labels"] == [0, 1]
 
 
 def test_a_failed_write_leaves_the_old_output_and_no_rest(tmp_path):

@@ -51,6 +51,11 @@ def test_missing_answers_are_the_last_steps(tmp_path):
         ({"question": " "}, "question"),
         ({"correct_answer": None}, "correct_answer"),
         ({"correct_answer": True}, "correct_answer"),
+        ({"correct_answer": float("nan")}, "correct_answer"),
+        ({"correct_answer": float("inf")}, "correct_answer"),
+        ({"question": "half \ud800"}, "question"),
+        ({"answers": ["2", "\ud800"]}, "answers"),
+        ({"solutions_splits": [["\ud800"], ["3"]]}, "solutions_splits"),
         ({"image_path": 3}, "image_path"),
         ({"image_path": "../secret.png"}, "image_path"),
         ({"image_path": "/etc/hostname"}, "image_path"),
@@ -67,6 +72,12 @@ def test_a_bad_entry_is_skipped_with_its_index_field_and_rule(tmp_path, change, 
     (rejected,) = loaded.rejected
     assert (rejected.index, rejected.field) == (0, field)
     assert str(rejected).startswith(f"{file}[0]: {field}: ")
+
+
+def test_a_byte_order_mark_is_left_off(tmp_path):
+    file = written(tmp_path, GOOD)
+    (tmp_path / "rollouts.json").write_text("\ufeff" + (tmp_path / "rollouts.json").read_text())
+    assert [problem.id for problem in load([file]).candidates] == ["7"]
 
 
 def test_a_problem_given_twice_counts_once(tmp_path):

@@ -78,6 +78,16 @@ def test_a_line_that_is_not_json_is_one_bad_row(tmp_path: Path) -> None:
     assert read.reasons[0].startswith(f"{file}:1: line: not JSON")
 
 
+def test_a_byte_order_mark_is_left_off(tmp_path: Path) -> None:
+    file = write_rows(tmp_path, [GOOD, row("2+2?", ["4"], [1])])
+    file.write_bytes(b"\xef\xbb\xbf" + file.read_bytes())
+    read = rows.read([str(file)])
+    assert ([one.question for one in read.rows], read.num_bad) == (["1+1?", "2+2?"], 0)
+    meta = tmp_path / "meta.json"
+    meta.write_text("\ufeff" + json.dumps({"x": {"annotation": file.name}}))
+    assert len(rows.read([str(meta)]).rows) == 2
+
+
 def test_no_usable_row_is_bad_input_with_the_reasons(tmp_path: Path) -> None:
     file = write_rows(tmp_path, [row("q", ["a"], [2])])
     with pytest.raises(BadInput, match=r"no usable row, 1 bad\n.*2 must be in \[0, 1\]"):
