@@ -24,8 +24,9 @@ import msgspec
 from tyro.conf import Positional
 
 from engine import errors
-from engine.config import PRESETS, AnnotateConfig
+from engine.config import AnnotateConfig
 from engine.metrics import FIGURES
+from engine.presets import PRESETS
 from engine.records import Candidates
 from engine.status import Summary
 from engine.view.scores import ScoredSolution

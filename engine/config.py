@@ -292,30 +292,6 @@ _LEAST = {
     "speculate": 0,
 }
 
-Preset = Literal["mmprm", "paper", "parts", "sharp", "thrifty"]
-
-PRESETS: dict[str, dict[str, Any]] = {
-    "mmprm": {
-        **msgspec.structs.asdict(SearchRule()),
-        **msgspec.structs.asdict(Sampling()),
-        "prompt_template": "mmprm",
-        "step_format": "tags",
-    },
-    "paper": {
-        "num_rollouts": 8,
-        "max_searches": 100,
-        "length_scale": 500.0,
-        "alpha": 0.5,
-        "beta": 0.9,
-        "c_puct": 0.125,
-    },
-    "parts": {"first_part": 4, "settle_right": 2},
-    "sharp": {"error_below": 0.25},
-    "thrifty": {"first_part": 4, "settle_right": 2, "error_below": 0.25},
-}
-"""Settings by name: MM-PRM's shipped ones with its prompt, the OmegaPRM paper's search (section 4.1); and, measured in
-docs/economy.md, estimates in parts, sharper first errors, and both."""
-
 
 def parse_shard(text: str) -> tuple[int, int]:
     """ "i/n" as (i, n) with 0 <= i < n; i = n stands for 0. UsageError for anything else."""

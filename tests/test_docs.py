@@ -18,9 +18,9 @@ from PIL import Image
 
 from docs import make_reference
 from engine import commands, errors, problems, records
-from engine.config import PRESETS
 from engine.few_shot import read_examples
 from engine.metrics import FIGURES
+from engine.presets import PRESETS
 from engine.prompts import StepFormat
 from evaluator import candidates
 from trainer import rows

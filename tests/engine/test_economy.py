@@ -9,9 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine import evidence
-from engine.config import LATER_RULES, PRESETS, AnnotateConfig, SearchRule
+from engine.config import LATER_RULES, AnnotateConfig, SearchRule
 from engine.errors import UsageError
 from engine.nodes import Node
+from engine.presets import PRESETS
 from engine.records import Estimate, Origin, Problem, Rollout
 from engine.stopping import next_part
 from engine.tree import Tree, Want, apply, next_want, replay

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from engine import commands
-from engine.config import PRESETS, AnnotateConfig
+from engine.config import AnnotateConfig
 from engine.errors import ConfigurationError, UsageError
+from engine.presets import PRESETS
 
 REQUIRED = {"seeds": ("seeds.json",), "model": "policy", "store": "store"}
 

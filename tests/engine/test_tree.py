@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.config import PRESETS, SearchRule
+from engine.config import SearchRule
+from engine.presets import PRESETS
 from engine.records import Estimate, Origin, Problem, Rollout
 from engine.tree import Tree, Want, apply, next_want, replay, score
 from tests.engine.slow_omegaprm import SlowOmegaPRM

@@ -23,7 +23,8 @@ import msgspec
 
 from engine import commands
 from engine.annotate import annotate
-from engine.config import PRESETS, AnnotateConfig
+from engine.config import AnnotateConfig
+from engine.presets import PRESETS
 from engine.store import Store, Write
 from tests.fakes.policy import ScriptedPolicy, Trouble, TroubledPolicy
 
