@@ -56,6 +56,7 @@ _BRACED_WORDS = re.compile(r"\\(?:text|textbf|textit|textrm|mathrm|mathbf|mbox|o
 _REWRITES = tuple(
     (re.compile(pattern), replacement)
     for pattern, replacement in (
+        (r",\\!\s*", ","),
         (r"\\(?:left|right|displaystyle|bigl?|bigr|Bigl?|Bigr|!)(?![A-Za-z])", ""),
         (r"\\[dtc]frac(?![A-Za-z])", r"\\frac"),
         (r"\\frac\s*(\d)\s*(\d)(?!\d)", r"\\frac{\1}{\2}"),
@@ -65,6 +66,7 @@ _REWRITES = tuple(
         (r"\s*\^\s*\{?\s*\\(?:circ|degree)\s*\}?|\s*\\degree(?![A-Za-z])", "°"),
         (r"(?<!\\)\\(?:quad|qquad|[,;: ])|~", " "),
         (r"\{,\}", ","),
+        (r"(?<=[\d\s])\{\s*([cmdk]m|[mk]g|[mcd]l|ft|feet|inch(?:es)?|meters?|degrees?|units?)\s*\}", r" \1 "),
         (r"\\([%$#&])", r"\1"),
         (r"\\(?:times|cdot|ast)(?![A-Za-z])", "*"),
         (r"\\(?:leq?|leqslant)(?![A-Za-z])", r"\\le "),

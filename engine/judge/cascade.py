@@ -127,7 +127,8 @@ class Cascade:
 
     async def _ask(self, key: bytes, problem: Problem, answer: str, by_form: Verdict | None) -> Verdict:
         try:
-            verdict = by_form or await self._rule.compare(exact.form(problem.correct_answer), exact.form(answer))
+            forms = exact.compared(problem.question, problem.correct_answer, answer)
+            verdict = by_form or await self._rule.compare(*forms)
             if self._llm is not None and self._may_ask(verdict):
                 verdict = await self._llm.compare(problem, answer)
             self._remember(key, verdict)

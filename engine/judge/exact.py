@@ -7,24 +7,22 @@ too (nothing was answered, or no rule of this kind could ever tell); None hands 
 from __future__ import annotations
 
 import re
-from fractions import Fraction
 from functools import lru_cache
 
 from engine.judge import choices, lists, quantities, sentences, units, verbal
 from engine.judge.answers import MAX_ANSWER_CHARS, normalise
 from engine.judge.quantities import Quantity
+from engine.judge.values import UNIT, compare_quantities, same_value
 from engine.records import Verdict
 
-__all__ = ["MAX_ANSWER_CHARS", "decide", "form", "normalise", "same_value"]
+__all__ = ["MAX_ANSWER_CHARS", "compared", "decide", "form", "normalise", "same_value"]
 
 EXACT = Verdict("correct", "exact")
 EMPTY = Verdict("unknown", "empty")
 TOO_LONG = Verdict("unknown", "too-long")
-UNIT = Verdict("unknown", "unit")
 AMBIGUOUS = Verdict("unknown", "ambiguous")
 SEVERAL_UNKNOWN = Verdict("unknown", "several-answers")
 CHOICE_UNKNOWN = Verdict("unknown", "choice")
-ROUNDED = Verdict("unknown", "rounded")
 ORDER = Verdict("unknown", "order")
 _VERDICTS = {
     (same, rule): Verdict("correct" if same else "incorrect", rule)
@@ -33,23 +31,26 @@ _VERDICTS = {
 }
 NO_ANSWER = Verdict("incorrect", "no-answer")
 
-_PLAIN = re.compile(r"-?\d{1,15}(?:\.\d{1,15})?", re.ASCII)
+_PLAIN = re.compile(r"-?\d{1,15}(?:\.\d{1,9})?", re.ASCII)
 _ALTERNATIVES = re.compile(r"(?:,\s*|(?<![a-z\\]))(?:or|and)(?![a-z])|\\text\{or\}|\\lor(?![a-z])", re.IGNORECASE)
 _OR = re.compile(r"(?<![a-z])or(?![a-z])")
 _AXIS = re.compile(r"([xyz])=")
 _NAME = re.compile(r"\\?[A-Za-z]+(?:_\{?\w+\}?)?(?:\([a-z]\))?(?:(?: |(?=\\))\\?[A-Za-z]+){0,3} ?")
 _MAX_NAME_CHARS = 60
 _REFUSAL = re.compile(
-    r"(?:it |this )?(?:cannot|can't|can not|could not) be (?:determined|found|solved)"
-    r"|i (?:do not|don't) know|i(?: am|'m) not sure|unknown|undefined|no solution"
-    r"|(?:there is )?(?:not enough|insufficient) information.*",
+    r"(?:(?:it|this|the (?:answer|question|problem|value)) )?(?:cannot|can't|can not|could not) be "
+    r"(?:determined|found|solved|answered|calculated)\b[^\d=]*"
+    r"|(?:(?:i|we) )?(?:cannot|can't|can not|(?:am|are) unable to) (?:determine|answer|solve|find|tell|say)\b[^\d=]*"
+    r"|(?:(?:it|this) is )?(?:impossible|not possible) to (?:determine|find|solve|answer|calculate|tell|say)\b[^\d=]*"
+    r"|i (?:do not|don't) know|i(?: am|'m) not sure|unknown|undefined|indeterminate|no (?:solution|answer)|none|n/a"
+    r"|(?:there is )?(?:not enough|insufficient) information[^\d=]*"
+    r"|(?:more|further|additional) information (?:is|would be) (?:needed|required|necessary)[^\d=]*",
     re.IGNORECASE,
 )
 _LETTER_UNIT = re.compile(r"[\d\s)}][mgslh](?:\^[23])?$")
 """A letter behind a formula: metres, or a variable."""
 _CHAINED_POWERS = re.compile(r"\^(?:\w+|\{[^{}]*\})\^")
 _SIDE_BY_SIDE = re.compile(r"[\d)}] [\d(]")
-_HOW_MANY = re.compile(r"\b(?:how many|number of)\b", re.IGNORECASE)
 _DECIMAL_COMMA = re.compile(r"-?\d+,\d+")
 
 
@@ -74,9 +75,15 @@ def _decide(question: str, reference: str, answer: str) -> Verdict | None:
         return EMPTY
     if given == wanted:
         return EXACT
-    wanted, given = form(reference), form(answer)
+    said, wanted, given = given, form(reference), form(answer)
     if given == wanted:
         return EXACT
+    if _REFUSAL.fullmatch(said) and _number(wanted):
+        return NO_ANSWER
+    return _by_rules(question, wanted, given)
+
+
+def _by_rules(question: str, wanted: str, given: str) -> Verdict | None:
     return (
         verbal.by_moment(question, wanted, given)
         or _by_number(question, wanted, given)
@@ -111,7 +118,7 @@ def _same_plain(reference: str, answer: str) -> bool:
 
 
 def _by_number(question: str, wanted: str, given: str) -> Verdict | None:
-    target = quantities.read(wanted) or quantities.read(without_name(wanted))
+    target = _number(wanted)
     if target is None:
         return None
     if _DECIMAL_COMMA.fullmatch(given) and "," not in wanted:
@@ -121,10 +128,15 @@ def _by_number(question: str, wanted: str, given: str) -> Verdict | None:
     axes = _AXIS.match(wanted), _AXIS.match(given)
     if axes[0] and axes[1] and axes[0][1] != axes[1][1]:
         return None
-    found = quantities.read(given) or quantities.read(without_name(given))
+    found = _number(given)
     if found is None:
         return NO_ANSWER if _REFUSAL.fullmatch(given) else None
     return compare_quantities(question, target, found)
+
+
+def _number(text: str) -> Quantity | None:
+    """The quantity that a text is, a name before it left off."""
+    return quantities.read(text) or quantities.read(without_name(text))
 
 
 def without_name(text: str) -> str:
@@ -132,71 +144,6 @@ def without_name(text: str) -> str:
     name, _, value = text.replace("\\approx ", "=").partition("=")
     is_name = len(name) <= _MAX_NAME_CHARS and _NAME.fullmatch(name)
     return value if is_name and value and "=" not in value else text
-
-
-def compare_quantities(question: str, target: Quantity, found: Quantity) -> Verdict:
-    """The verdict on two numbers with their signs, scale words and units."""
-    one, other = target.unit, found.unit
-    ratio = Fraction(1)
-    if one and other and one != other and not units.is_rate_of(one, other):
-        if not one.dimension or not other.dimension:
-            return UNIT if same_value(target, found.scaled) else _VERDICTS[False, "number"]
-        if one.dimension != other.dimension:
-            return UNIT if units.are_related(one, other) else _VERDICTS[False, "number"]
-        ratio = other.factor / one.factor
-    if other and not one and units.is_foreign(other, question):
-        return UNIT
-    same = same_value(target, found.scaled * ratio) or (
-        _marks_optional(question, target, found) and same_value(target, found.value * ratio, bare=True)
-    )
-    if not same and rounds_to(target, found):
-        return ROUNDED
-    if not same and _may_be_percent(question, target, found):
-        return UNIT
-    return _VERDICTS[same, "number"]
-
-
-def _marks_optional(question: str, target: Quantity, found: Quantity) -> bool:
-    """Whether a percent sign or scale word may be left off: the reference has it, or the question says it."""
-    words = question.lower()
-    if target.percent != found.percent:
-        return target.percent or "%" in words or "percent" in words
-    if target.scale != found.scale:
-        return bool(target.scale and not found.scale) or (bool(found.scale) and found.scale in words)
-    return False
-
-
-def _may_be_percent(question: str, target: Quantity, found: Quantity) -> bool:
-    """Whether "25%" may say 25: the question neither says percent, as "at what rate", nor asks how many."""
-    counts = _HOW_MANY.search(question)
-    return found.percent and not target.percent and not counts and found.value > 1 and found.value == target.value
-
-
-def same_value(target: Quantity, value: Fraction, bare: bool = False) -> bool:
-    """Whether a value equals the target: exactly, or to the last decimal the target was written with.
-
-    bare compares with the number in front of a percent sign or scale word.
-    """
-    wanted = target.value if bare else target.scaled
-    if target.decimals is None:
-        return value == wanted
-    place = (Fraction(1) if bare or not target.value else abs(target.scaled / target.value)) / 10**target.decimals
-    return bool(2 * abs(value - wanted) < place)
-
-
-def rounds_to(target: Quantity, found: Quantity) -> bool:
-    """Whether the found decimal is a fraction rounded: 0.333 for 1/3, not its value and yet not wrong."""
-    if target.decimals is not None or not found.decimals or (found.decimals == 1 and abs(found.value) < 10):
-        return False
-    endless = not _terminates(target.scaled.denominator)
-    return endless and 2 * abs(found.value - target.value) <= Fraction(1, 10**found.decimals)
-
-
-def _terminates(denominator: int) -> bool:
-    for prime in (2, 5):
-        while denominator % prime == 0:
-            denominator //= prime
-    return denominator == 1
 
 
 def _by_choice(question: str, wanted: str, given: str) -> Verdict | None:
@@ -210,9 +157,12 @@ def _by_choice(question: str, wanted: str, given: str) -> Verdict | None:
     if several:
         return _VERDICTS[several == {letter}, "several-answers"]
     choice = choices.picked(given, listed)
-    if choice is None and quantities.read(given) and (text := listed.get(letter)) and quantities.read(text):
-        return _by_number("", text, given)
-    return CHOICE_UNKNOWN if choice is None else _VERDICTS[choice == letter, "choice"]
+    if choice is not None:
+        return _VERDICTS[choice == letter, "choice"]
+    resolved = _resolved(listed, wanted, given)
+    if resolved is None or (verbal.has_prose(given) and not verbal.has_prose(resolved[0])):
+        return CHOICE_UNKNOWN
+    return _by_rules("", *resolved)
 
 
 def _by_letters(listed: dict[str, str], wanted: str, given: str) -> Verdict | None:
@@ -224,13 +174,37 @@ def _by_letters(listed: dict[str, str], wanted: str, given: str) -> Verdict | No
 
 
 def _by_option_text(listed: dict[str, str], wanted: str, given: str) -> Verdict | None:
-    """A reference that is an option's text, or a value, against an answer that is a letter."""
+    """A reference that is an option's text, or a value, against an answer that is a letter or another option's text."""
+    matching = {letter for letter, text in listed.items() if choices.same_text(text, wanted)}
+    choice = choices.picked(given, listed) if listed else None
+    if choice is not None and matching:
+        return _VERDICTS[choice in matching, "choice"]
     if not choices.is_letter(given.strip("()[]. ")):
         return None
-    matching = [letter for letter, text in listed.items() if choices.same_text(text, wanted)]
-    if len(matching) == 1:
-        return _VERDICTS[choices.picked(given, listed) == matching[0], "choice"]
+    resolved = _resolved(listed, wanted, given)
+    if resolved is not None:
+        return _by_rules("", *resolved)
     return CHOICE_UNKNOWN if quantities.read(wanted) else None
+
+
+def compared(question: str, reference: str, answer: str) -> tuple[str, str]:
+    """The two formulas that a comparison is about: a letter of an option, on one side, stands for its text."""
+    wanted, given = form(reference), form(answer)
+    return _resolved(choices.options(question), wanted, given) or (wanted, given)
+
+
+def _resolved(listed: dict[str, str], wanted: str, given: str) -> tuple[str, str] | None:
+    """Reference and answer with the one letter among them replaced by its option; None where there is no such option.
+
+    An option that is a letter itself names a picture, and letters alone, as "bd", are not told from letters of options.
+    """
+    letter, other = choices.reference_letter(wanted), given
+    if letter is None:
+        letter, other = given.strip("()[]. ").upper(), wanted
+    text = listed.get(letter, "")
+    if not text or choices.is_letter(text) or choices.names_a_letter(other) or (other.isalpha() and len(other) <= 4):
+        return None
+    return (text, other) if other is given else (other, text)
 
 
 def _by_list(question: str, wanted: str, given: str) -> Verdict | None:
@@ -242,7 +216,7 @@ def _by_list(question: str, wanted: str, given: str) -> Verdict | None:
 
 def _by_sentence(question: str, wanted: str, given: str) -> Verdict | None:
     """A number against a sentence that holds one number, or one that the question does not hold already."""
-    target = quantities.read(wanted) or quantities.read(without_name(wanted))
+    target = _number(wanted)
     if target is None or not verbal.has_prose(given):
         return None
     found = {one.scaled: one for text in sentences.numbers(given) if (one := quantities.read(text))}

@@ -11,7 +11,7 @@ from engine.errors import UsageError
 
 JudgeTemplate = Literal["own", "mmprm"]
 
-RULES_VERSION = 4
+RULES_VERSION = 5
 """Raised when a judging rule changes: older stored verdicts are then not found, older stores do not go on."""
 
 KEY_VARIABLE = "OMEGAPRM_JUDGE_KEY"

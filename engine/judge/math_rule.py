@@ -33,6 +33,10 @@ _ROOT = Path(__file__).resolve().parents[2]
 _NAMES = re.compile(r"(?<![\\A-Za-z])(pi|theta|alpha|beta|gamma|sin|cos|tan|cot|log|ln)(?![A-Za-z])")
 _ANGLE_OF = re.compile(r"(?:sin|cos|tan|cot)(?![a-z])")
 _DEGREES = re.compile(r"(\d+(?:\.\d+)?)°")
+_BEFORE_FACTOR = re.compile(
+    r"(\\[a-z]+(?:[_^](?:\{[^{}]*\}|\w))*|_\{[^{}]*\}|_\w|[\d)}])(?=\(-?\d+(?:\.\d+)?\))", re.IGNORECASE
+)
+"""What a number in brackets follows: a factor, or the name of a function and its index."""
 _LAST_EQUAL = re.compile(r"[^,;<>\\]*=([^=,;<>]+)")
 _VERDICTS = {outcome: Verdict(outcome, "math-verify") for outcome in ("correct", "incorrect")} | {
     "unread": Verdict("unknown", "math-verify-unread"),
@@ -85,7 +89,13 @@ def formula(text: str) -> str:
     """Without its unit, and with plain-text names as LaTeX commands: "2pi cm" as "2\\\\pi"."""
     if _ANGLE_OF.search(text):
         text = _DEGREES.sub(r"(\\frac{\1\\pi}{180})", text)
-    return _NAMES.sub(r"\\\1 ", split_unit(text)[0])
+    return _BEFORE_FACTOR.sub(_times, _NAMES.sub(r"\\\1 ", split_unit(text)[0]))
+
+
+def _times(match: re.Match[str]) -> str:
+    """With a multiplication sign, where a number in brackets is a factor: math-verify reads "2(3)" as a sum."""
+    is_function = match[1].startswith(("\\", "_")) and match[1] != "\\pi"
+    return match[1] if is_function else f"{match[1]}\\cdot "
 
 
 def last_value(text: str) -> str:

@@ -31,8 +31,8 @@ def compare(reference: str, answer: str) -> str:
     """The outcome of comparing two formulas.
 
     "correct", "incorrect"; "unread" where one is no mathematics; "rounded" where the answer is a decimal that
-    only rounds the reference; "too-large" where a number cannot be worked with; "failed" where math-verify
-    fails.
+    only rounds the reference or cuts it off; "too-large" where a number cannot be worked with; "failed" where
+    math-verify fails.
     """
     try:
         magnitude.check_nesting(reference)
@@ -49,7 +49,7 @@ def compare(reference: str, answer: str) -> str:
             return "correct"
         if _is_symbol(given[0], wanted[0]) or _rounds(given[0], reference):
             return "correct"
-        return "rounded" if _rounds(wanted[0], answer) else "incorrect"
+        return "rounded" if _rounds(wanted[0], answer) or _cuts(wanted[0], answer) else "incorrect"
     except magnitude.TooLarge:
         return "too-large"
     except Exception:
@@ -70,11 +70,22 @@ def _is_symbol(value: Any, symbol: Any) -> bool:
 
 def _rounds(value: Any, decimal: str) -> bool:
     """Whether a real number rounded to as many places is the written decimal: sqrt(2) is 1.41, not 1.42."""
+    scaled = _in_places(value, decimal)
+    return scaled is not None and bool(2 * abs(scaled[0] - scaled[1]) < 1)
+
+
+def _cuts(value: Any, decimal: str) -> bool:
+    """Whether a real number's further places left off give the written decimal: 0.42 for 3 - sqrt(6.63)."""
+    scaled = _in_places(value, decimal)
+    return scaled is not None and bool(scaled[0] * scaled[1] >= 0 and 0 <= abs(scaled[0]) - abs(scaled[1]) < 1)
+
+
+def _in_places(value: Any, decimal: str) -> tuple[Any, int] | None:
+    """Both in units of the decimal's last place; None where one is no such number."""
     match = _DECIMAL.fullmatch(decimal)
     if not match or not getattr(value, "is_number", False) or not value.is_real:
-        return False
-    places, digits = len(match[1]), int(decimal.replace(".", ""))
-    return bool(2 * abs(value * 10**places - digits) < 1)
+        return None
+    return value * 10 ** len(match[1]), int(decimal.replace(".", ""))
 
 
 def _parse(text: str) -> list[Any]:

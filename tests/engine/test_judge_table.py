@@ -9,6 +9,12 @@ from engine.judge.cascade import Cascade
 from engine.records import Problem
 
 OPTIONS = "Which is it? (A) 10 (B) 12 (C) 14 (D) none of these"
+FORMULAS = "How large?\n(A) $\\pi$\n(B) $3 \\pi$\n(C) $\\frac{\\sqrt{3}}{2}$\n(D) $1:2$\n(E) impossible to say"
+PICTURES = "Which picture?\n(A) A\n(B) B\n(C) C\n(D) D"
+TWICE = "Which is larger, R1 or R2?\nA. R1\nB. R2\nChoices:\n(A) R1\n(B) R2\n(C) R3"
+LABELLED = "What are A and B?\n(A) A: 2; B: 3\n(B) A: 3; B: 2\n(C) A: 4; B: 1"
+SAID = "How is f(1) to f(0)?\nChoices:\n(A) larger than\n(B) equal to\n(C) smaller than\n(D) .81"
+EQUAL_OPTIONS = "Find CD. (A) 9 (B) 12 (C) 18 (D) 18"
 LINES = "Pick one.\nA. red\nB. blue\nC. $\\frac{1}{2}$"
 
 CORRECT = [
@@ -158,6 +164,33 @@ CORRECT = [
     ("List the next three terms.", "8, 16, 32", "8, 16, and 32"),
     ("Find the volume in cm^3.", "360", "360 cubic centimeters"),
     ("", "37.5", "\\frac{75}{2}"),
+    # a choice by its value, and letters with texts of their own
+    (FORMULAS, "B", "3\\pi"),
+    (FORMULAS, "B", "2\\pi + \\pi"),
+    (FORMULAS, "C", "\\frac{3}{2\\sqrt{3}}"),
+    (FORMULAS, "D", "\\frac{1}{2}"),
+    (FORMULAS, "C", "C $\\frac{\\sqrt{3}}{2}$"),
+    (FORMULAS, "2\\pi+\\pi", "B"),
+    (TWICE, "R2", "B"),
+    (TWICE, "B", "R2"),
+    (LABELLED, "B", "A: 3; B: 2"),
+    (SAID, "B", "B. It is the same number."),
+    (SAID, "D", "D. .81"),
+    (SAID, "equal to", "(B)"),
+    (EQUAL_OPTIONS, "18", "C"),
+    ("Which letter? (A) E (B) C (C) A (D) F (E) B", "A", "A. E"),
+    ("Which letter? (A) E (B) C (C) A (D) F (E) B", "D", "D"),
+    (SAID, "C", "c smallerthan"),
+    (SAID, "C", "csmallerthan"),
+    ("", "8", "8{cm}^2"),
+    ("", "8 cm", "8 {cm}"),
+    (EQUAL_OPTIONS, "C", "18"),
+    # thousands as LaTeX spaces them, factors in brackets
+    ("", "11,\\! 111,\\! 100", "11111100"),
+    ("", "26000", "1000(26)"),
+    ("", "24", "(2)(3)(4)"),
+    ("", "3", "\\log_2(8)"),
+    ("", "6\\pi", "2\\pi(3)"),
 ]
 
 INCORRECT = [
@@ -179,6 +212,9 @@ INCORRECT = [
     ("", "1/2", "1/3"),
     ("", "1/2", "2/1"),
     ("", "\\frac{1}{2}", "0.51"),
+    ("", "2/3", "0.65"),
+    ("", "2/3", "-0.66"),
+    ("", "\\frac{3-\\sqrt{3}}{3}", "0.421"),
     ("", "3/2", "1 1/3"),
     ("", "1500", "1.5e4"),
     ("", "100", "10^3"),
@@ -245,6 +281,19 @@ INCORRECT = [
     (OPTIONS, "ABD", "A, B"),
     (OPTIONS, "AC", "ABC"),
     ("", "plane", "train"),
+    (FORMULAS, "B", "4\\pi"),
+    (FORMULAS, "B", "\\pi"),
+    (FORMULAS, "B", "C"),
+    (TWICE, "R2", "A"),
+    (LABELLED, "B", "A: 2; B: 3"),
+    (SAID, "equal to", "larger than"),
+    (SAID, "B", "C. It is the same number."),
+    (EQUAL_OPTIONS, "18", "B"),
+    ("", "5", "2(3)"),
+    ("", "5", "(2)(3)"),
+    ("", "5", "It is impossible to determine the answer without the figure."),
+    ("", "5", "more information is needed"),
+    ("", "5", "None"),
 ]
 
 UNKNOWN = [
@@ -262,6 +311,9 @@ UNKNOWN = [
     ("", "12 cm^2", "12 cm"),
     ("Give the length in cm.", "5", "5 m"),
     ("", "1/3", "0.333"),
+    ("", "2/3", "0.66"),
+    ("", "\\frac{3-\\sqrt{3}}{3}", "0.422"),
+    (FORMULAS, "B", "bfb 3\\pi"),
     ("", "\\sqrt{2}", "1.41"),
     ("", "7", "3 4"),
     ("", "64", "2^3^2"),
@@ -285,6 +337,17 @@ UNKNOWN = [
     ("Find the volume in cubic centimeters.", "360", "360 square centimeters"),
     ("", "36\\pi", "113.1"),
     ("", "1000/3", "333.3"),
+    (OPTIONS, "B", "B. 13"),
+    (FORMULAS, "B", "bd"),
+    (SAID, "A", "A, or maybe C"),
+    (SAID, "A", "A: no, that is wrong"),
+    (FORMULAS, "E", "nobody knows that"),
+    (PICTURES, "B", "the upper one"),
+    ("Which letter? (A) E (B) C (C) A (D) F (E) B", "A", "E"),
+    ("", "4", "Without the figure the moves in the 4 \\times 4 table stay open."),
+    ("", "5", "It cannot be determined exactly but is at most 6"),
+    ("", "\\frac{3}{56}", "0.0535714285714164"),
+    ("", "5", "4.999999999999991"),
 ]
 
 PAIRS = [
