@@ -133,7 +133,7 @@ def test_flags_in_the_guides_commands_exist() -> None:
 
 
 def test_flags_anywhere_in_the_documents_exist() -> None:
-    known = {"--nproc-per-node", "--nnodes", "--rdzv-backend", "--rdzv-endpoint"}.union(
+    known = {"--nproc-per-node", "--nnodes", "--rdzv-backend", "--rdzv-endpoint", "--shutdown-timeout"}.union(
         *(flags_of(name) for name in executables())
     )
     known |= set(FLAG.findall((ROOT / "examples" / "generate.py").read_text()))

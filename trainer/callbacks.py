@@ -44,12 +44,13 @@ class Pace(TrainerCallback):
             control.should_save = control.should_training_stop = True
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        """No rank goes on, or ends, before the mark is there: launchers end all when one has ended."""
         if args.local_process_index == 0:
             os.sync()
-        if args.world_size > 1:
-            distributed.barrier()
+        _wait_for_all(args)
         if state.is_world_process_zero:
             self._record.complete(state.global_step)
+        _wait_for_all(args)
 
     def _anyone_stops(self, args: TrainingArguments) -> bool:
         """All processes end at the same step, whichever saw the signal first."""
@@ -58,6 +59,11 @@ class Pace(TrainerCallback):
         flag = torch.tensor(int(self._stop.received is not None), device=args.device)
         distributed.all_reduce(flag, distributed.ReduceOp.MAX)
         return bool(flag)
+
+
+def _wait_for_all(args: TrainingArguments) -> None:
+    if args.world_size > 1:
+        distributed.barrier()
 
 
 class Progress(TrainerCallback):

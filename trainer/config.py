@@ -16,7 +16,7 @@ Part = Literal["vision", "projector", "language"]
 class TrainConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Train a process reward model on step labels through DeepSpeed. The same command resumes.
 
-    One process trains on one device; "torchrun --nproc-per-node N bin/train ..." trains on N.
+    One process trains on one device; --processes starts several.
     """
 
     rows: tuple[str, ...] = ()
@@ -91,6 +91,10 @@ class TrainConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """Trade compute for memory; default: on a GPU."""
     deepspeed: str = "zero1"
     """zero1, zero2, zero3, 1x24gb, 8x80gb, 2nodes (the files of trainer/configs/), or a DeepSpeed JSON file."""
+    processes: int | None = None
+    """Processes to start on this machine through torchrun, one a device; the exit code is theirs."""
+    torchrun: str = ""
+    """More flags of torchrun, written behind an equals sign: --torchrun="--nnodes 2 --rdzv-endpoint node0:29500"."""
     save_steps: int = 100
     """Optimizer steps between checkpoints."""
     logging_steps: int = 10
@@ -117,6 +121,8 @@ class TrainConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
                 raise UsageError(f"--{name.replace('_', '-')} {getattr(self, name)}: must be in [0, 1)")
         if not self.trained_parts:
             raise UsageError("--freeze-language with --freeze-projector: needs --train-vision, or nothing is trained")
+        if self.torchrun and self.processes is None:
+            raise UsageError(f"--torchrun {self.torchrun!r}: needs --processes")
         if self.early_stopping is not None and not self.held_out_fraction:
             raise UsageError(f"--early-stopping {self.early_stopping}: needs --held-out-fraction above 0")
 
@@ -153,6 +159,7 @@ class TrainConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 _LEAST = {
     "gpus": 1,
+    "processes": 1,
     "max_steps": 1,
     "rows_a_problem": 1,
     "max_rows": 1,
@@ -170,6 +177,6 @@ _LEAST = {
 
 WITHOUT_EFFECT = (
     *("rows", "model", "out", "save_steps", "logging_steps", "num_workers", "keep_checkpoints"),
-    *("tensorboard", "plan", "gpus"),
+    *("tensorboard", "plan", "gpus", "processes", "torchrun"),
 )
 """Flags that may differ when a training is taken up again; rows and model are compared by their contents."""

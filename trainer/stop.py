@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import time
 from collections.abc import Callable
 from types import FrameType
+from typing import NoReturn
 
 from engine.errors import Drained
 
@@ -41,3 +43,16 @@ class StopRequest:
         elif self._clock() - self._at >= ECHO_SECONDS:
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
+
+
+def drained(message: str, num_processes: int) -> NoReturn:
+    """Raise Drained; one of several ranks says so and ends here and now, with its exit code.
+
+    The interpreter takes seconds to end by itself and no longer handles signals then, and a launcher sends one to
+    the other ranks as soon as the first has ended.
+    """
+    error = Drained(message)
+    if num_processes == 1:
+        raise error
+    print(f"error: {error}", file=sys.stderr, flush=True)
+    os._exit(error.exit_code)

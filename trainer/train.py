@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from engine.errors import BadInput, ConfigurationError, Drained
-from trainer import environment, rows
+from engine.errors import BadInput, ConfigurationError
+from trainer import environment, launching, rows
 from trainer.config import TrainConfig
 from trainer.record import Record, identity
-from trainer.stop import StopRequest
+from trainer.stop import StopRequest, drained
 
 if TYPE_CHECKING:
     from engine.records import TrainingRow
@@ -28,6 +28,8 @@ def train(config: TrainConfig) -> None:
         print(plan.text(config))
         return
     config.require_paths()
+    if config.processes is not None and not launching.is_rank():
+        launching.launch(config.processes, config.torchrun)
     stop = StopRequest()
     stop.install()
     read = rows.read(config.rows, config.loss_rule)
@@ -66,9 +68,10 @@ class _Training:
             _say(f"going on from {checkpoint.name}")
         learner.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
         if not learner.is_over:
-            raise Drained(
+            drained(
                 f"stopped on {self._stop.received or 'a signal'} at step {learner.state.global_step} of "
-                f"{learner.state.max_steps}, checkpoint saved: run the same command again"
+                f"{learner.state.max_steps}, checkpoint saved: run the same command again",
+                environment.num_processes(),
             )
         learner.take_best()
         self._finish(learner, kept, held)

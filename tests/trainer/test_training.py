@@ -4,72 +4,48 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
 from engine.errors import ConfigurationError, Drained
 from evaluator import Scorer
-from tests.trainer.samples import NUM_ROWS, sixteen
+from tests.trainer.samples import NUM_ROWS
+from tests.trainer.setting import (
+    BATCH_SIZE,
+    NUM_STEPS,
+    ROOT,
+    Setting,
+    assert_same_weights,
+    checkpoints,
+    environment,
+    free_port,
+    itself,
+    losses,
+    second_rank,
+    signalled,
+    weights,
+)
 from tests.trainer.test_encoding import ITEM
 from trainer.batches import EncodedRows, LengthGrouped
 from trainer.encoding import Encoder
-from trainer.record import COMPLETE
 from trainer.rows import read
 
 pytestmark = [pytest.mark.deepspeed, pytest.mark.timeout(600)]
 
-ROOT = Path(__file__).resolve().parents[2]
-NUM_STEPS = 8
-BATCH_SIZE = 8
 KILLED_AT = 3
-FLAGS = f"--max-steps {NUM_STEPS} --batch-size {BATCH_SIZE} --logging-steps 1 --learning-rate 1e-3".split()
+
+BY_TWO = ("--processes", "2", "--micro-batch-size", "4", "--deepspeed", "zero3")
 
 ENDING_EARLY = (
     *("--held-out-fraction", "0.4", "--held-out-steps", "1", "--early-stopping", "2"),
     *("--learning-rate", "0.05", "--max-steps", "30", "--batch-size", "4", "--keep-checkpoints"),
 )
-
-
-class Setting:
-    """A folder with rows, and commands that train on them."""
-
-    def __init__(self, folder: Path, policy: Path) -> None:
-        self.folder = folder
-        self.policy = policy
-        self.rows = sixteen(folder)
-
-    def command(self, out: str, *more: str, launcher: Sequence[str] = ()) -> list[str]:
-        start = [sys.executable, *launcher, str(ROOT / "bin" / "train")]
-        paths = ["--rows", str(self.rows), "--model", str(self.policy), "--out", str(self.folder / out)]
-        return [*start, *paths, *FLAGS, *more]
-
-    def run(self, out: str, *more: str, launcher: Sequence[str] = ()) -> subprocess.CompletedProcess[str]:
-        command = self.command(out, *more, launcher=launcher)
-        return subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=560)
-
-
-def environment() -> dict[str, str]:
-    return {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
-
-
-def weights(folder: Path) -> dict[str, torch.Tensor]:
-    return load_file(folder / "model.safetensors")
-
-
-def assert_same_weights(one: Path, other: Path, tolerance: float) -> None:
-    first, second = weights(one), weights(other)
-    assert first.keys() == second.keys()
-    for name, weight in first.items():
-        torch.testing.assert_close(second[name], weight, atol=tolerance, rtol=0, msg=lambda m, n=name: f"{n}: {m}")
 
 
 @pytest.fixture(scope="module")
@@ -83,10 +59,6 @@ def undisturbed(setting: Setting) -> Path:
     done = setting.run("undisturbed")
     assert done.returncode == 0, done.stderr
     return setting.folder / "undisturbed"
-
-
-def losses(folder: Path) -> list[float]:
-    return [entry["loss"] for entry in json.loads((folder / "train_log.json").read_text())]
 
 
 def test_the_loss_falls(undisturbed: Path) -> None:
@@ -168,20 +140,15 @@ def test_another_training_in_the_same_folder_is_refused(undisturbed: Path, setti
 
 def test_a_killed_training_goes_on_to_the_same_weights(undisturbed: Path, setting: Setting) -> None:
     folder = setting.folder / "killed"
-    child = subprocess.Popen(setting.command("killed"), env=environment(), stderr=subprocess.PIPE, text=True)
-    assert child.stderr is not None
-    for line in child.stderr:
-        if line.startswith(f"step {KILLED_AT}/"):
-            child.send_signal(signal.SIGTERM)
-    assert child.wait(timeout=60) == Drained.exit_code
-    found = sorted(path.parent.name for path in folder.glob(f"checkpoints/*/{COMPLETE}"))
-    assert len(found) == 1
-    assert KILLED_AT <= int(found[0].rpartition("-")[2]) < NUM_STEPS
+    code, told = signalled(setting.command("killed"), KILLED_AT, itself)
+    assert code == Drained.exit_code, told
+    (found,) = checkpoints(folder)
+    assert KILLED_AT <= found < NUM_STEPS
     (folder / "checkpoints" / f"checkpoint-{NUM_STEPS - 1}" / "half-written").mkdir(parents=True, exist_ok=True)
 
     done = setting.run("killed")
     assert done.returncode == 0, done.stderr
-    assert f"going on from {found[0]}" in done.stderr
+    assert f"going on from checkpoint-{found}" in done.stderr
     assert_same_weights(undisturbed, folder, tolerance=1e-6)
     assert losses(folder) == pytest.approx(losses(undisturbed), abs=1e-5)
 
@@ -237,12 +204,46 @@ def test_adapters_are_merged_into_a_whole_prm(setting: Setting) -> None:
     assert len(Scorer(folder, device="cpu").score(ITEM.question, ITEM.steps)) == 2
 
 
-def test_two_processes_under_zero_3_train_to_the_weights_of_one_under_zero_1(
-    undisturbed: Path, setting: Setting
-) -> None:
-    """Text and images fall unevenly on the two; the loss is a mean over both."""
-    launcher = ("-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone")
-    done = setting.run("two", "--micro-batch-size", "4", "--deepspeed", "zero3", launcher=launcher)
+@pytest.fixture(scope="module")
+def by_two(setting: Setting) -> Path:
+    """The PRM of a training by two processes under ZeRO-3 that nothing happened to."""
+    done = setting.run("two", *BY_TWO)
     assert done.returncode == 0, done.stderr
-    assert losses(setting.folder / "two") == pytest.approx(losses(undisturbed), abs=1e-3)
-    assert_same_weights(undisturbed, setting.folder / "two", tolerance=1e-4)
+    return setting.folder / "two"
+
+
+def test_two_processes_under_zero_3_train_to_the_weights_of_one_under_zero_1(undisturbed: Path, by_two: Path) -> None:
+    """Text and images fall unevenly on the two; the loss is a mean over both."""
+    assert losses(by_two) == pytest.approx(losses(undisturbed), abs=1e-3)
+    assert_same_weights(undisturbed, by_two, tolerance=1e-4)
+
+
+def test_ranks_save_one_step_and_end_with_75_whoever_got_the_signal(by_two: Path, setting: Setting) -> None:
+    """First one rank alone gets it, then the launcher; the same command ends as if nothing had happened."""
+    command = setting.command("preempted", *BY_TWO)
+    folder = setting.folder / "preempted"
+    code, told = signalled(command, 2, second_rank)
+    assert (code, "exit codes of the ranks" in told) == (Drained.exit_code, False), told
+    (first,) = checkpoints(folder)
+    assert told.count(f"at step {first} of {NUM_STEPS}, checkpoint saved") == 2, "each rank"
+
+    code, told = signalled(command, first + 1, itself)
+    assert (code, "exit codes of the ranks" in told) == (Drained.exit_code, False), told
+    second = checkpoints(folder)[-1]
+    assert 2 <= first < second < NUM_STEPS
+    assert f"going on from checkpoint-{first}" in told
+
+    done = setting.run("preempted", *BY_TWO)
+    assert done.returncode == 0, done.stderr
+    assert f"going on from checkpoint-{second}" in done.stderr
+    assert losses(folder) == pytest.approx(losses(by_two), abs=1e-5)
+    assert_same_weights(by_two, folder, tolerance=1e-6)
+
+
+@pytest.mark.long
+def test_deepspeeds_own_launcher_trains_to_the_same_weights(undisturbed: Path, setting: Setting) -> None:
+    launcher = ("-m", "deepspeed.launcher.runner", "--no_local_rank", "--num_gpus", "2", "--master_port", free_port())
+    done = setting.run("launched", "--deepspeed", "zero2", launcher=launcher)
+    assert done.returncode == 0, done.stderr
+    assert_same_weights(undisturbed, setting.folder / "launched", tolerance=1e-4)
+    assert len(Scorer(setting.folder / "launched", device="cpu").score(ITEM.question, ITEM.steps)) == 2
