@@ -9,7 +9,7 @@ import os
 import re
 import signal
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
@@ -28,6 +28,18 @@ LOG_FLAG = "--log-format"
 _FRAME = re.compile("[\u2500-\u257f]")
 SHELLS = ("bash", "zsh", "fish")
 """What tyro itself writes a completion for."""
+
+
+def require_stores(stores: Sequence[str]) -> None:
+    """UsageError unless a command's stores are some, each given once, by whichever path."""
+    if not isinstance(stores, tuple):  # tyro's own mark, before the command line is read
+        return
+    if not stores:
+        raise UsageError("STORES: must name at least one store")
+    folders = [Path(store).resolve() for store in stores]
+    for at, folder in enumerate(folders):
+        if folder in folders[:at]:
+            raise UsageError(f"STORES: {stores[at]} is given twice")
 
 
 def parse(config_type: type[Config], arguments: list[str], name: str, presets: Presets | None = None) -> Config:

@@ -17,6 +17,7 @@ import tyro
 
 from engine import journal
 from engine.certainty import step_counts
+from engine.commands import require_stores
 from engine.config import LATER_RULES, PART_RULE, SearchRule
 from engine.consensus import Contradiction, LabelSource, relabelled
 from engine.data_card import data_card
@@ -80,8 +81,7 @@ class ExportConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
             raise UsageError(f"--error-at-most {self.error_at_most}: must be at least 0 and below 1")
         if not 0 <= self.right_above <= 1:
             raise UsageError(f"--right-above {self.right_above}: must be at least 0 and at most 1")
-        if self.stores == ():
-            raise UsageError("STORES: must name at least one store")
+        require_stores(self.stores)
         if self.consensus and self.label_source == "judge":
             raise UsageError("--consensus: cannot be given together with --label-source judge")
         if self.format == "trees" and self.source != "mc":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -137,6 +138,7 @@ class _Sampler:
     done: Partial[Candidates]
     digests: dict[str, tuple[str, ...]]
     progress: Progress
+    image_base: Path | None = None
     failures: dict[str, str] = field(default_factory=dict)
 
     async def work(self, problem: Problem) -> None:
@@ -160,7 +162,7 @@ class _Sampler:
             id=problem.id,
             question=problem.question,
             correct_answer=problem.correct_answer,
-            image_path=_image_path(problem),
+            image_path=_image_path(problem, self.image_base),
             solutions_splits=tuple(solution.steps for solution, _ in judged),
             labels=tuple(int(outcome == "correct") for _, outcome in judged),
             answers=tuple(solution.answer for solution, _ in judged),
@@ -201,7 +203,8 @@ async def _sample_all(
         judge = await judge_of(config)
         try:
             progress = Progress(len(seeds.problems), len(finished), num_rejected=len(seeds.rejected))
-            sampler = _Sampler(config, policy, judge, done, seeds.image_digests, progress)
+            base = image_base(config)
+            sampler = _Sampler(config, policy, judge, done, seeds.image_digests, progress, base)
             meter.run(progress, policy, judge)
             async with shown(meter):
                 with meter.until_end():
@@ -228,6 +231,8 @@ async def _work_on(waiting: list[Problem], sampler: _Sampler, draining: asyncio.
 def _report(sampler: _Sampler, seeds: SeedSet) -> None:
     for problem_id, reason in list(sampler.failures.items())[:SHOWN_FAILURES]:
         log.tell("failed", f"failed {problem_id}: {reason}", id=problem_id, reason=reason)
+    if sampler.image_base and any(row.image_path for row in sampler.done.rows):
+        log.tell("images", f"the seeds have several image roots: evaluate with --image-root {sampler.image_base}")
     outcomes = ", ".join(f"{count} {outcome}" for outcome, count in sampler.progress.outcomes.most_common())
     log.tell(
         "done",
@@ -243,7 +248,14 @@ def _in_order(seeds: SeedSet, rows: list[Candidates]) -> bytes:
     return b"[\n" + b",\n".join(lines) + b"\n]\n"
 
 
-def _image_path(problem: Problem) -> str | tuple[str, ...] | None:
-    if not problem.image_paths:
-        return None
-    return problem.image_paths[0] if len(problem.image_paths) == 1 else problem.image_paths
+def image_base(config: RolloutConfig) -> Path | None:
+    """The folder that holds the image roots of seeds files in several folders; None where they have one root."""
+    roots = {Path(seeds).parent.resolve() for seeds in config.seeds} if config.image_root is None else set()
+    return Path(os.path.commonpath(sorted(roots))) if len(roots) > 1 else None
+
+
+def _image_path(problem: Problem, base: Path | None) -> str | tuple[str, ...] | None:
+    """As the seeds have it, or below the base of all image roots."""
+    inside = Path(problem.image_root).relative_to(base) if base and problem.image_paths else Path()
+    names = tuple(os.path.normpath(inside / name) for name in problem.image_paths) if base else problem.image_paths
+    return names[0] if len(names) == 1 else names or None

@@ -12,7 +12,8 @@ import lmdb.verify
 import msgspec
 from tyro.conf import Positional
 
-from engine.errors import StoreFailed, UsageError
+from engine.commands import require_stores
+from engine.errors import StoreFailed
 from engine.history import SNAPSHOT_KEY, last_snapshot
 from engine.problems import REJECTED_KEY as REJECTED_KEY
 from engine.problems import Rejected
@@ -42,8 +43,7 @@ class StatusConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """Check every record and page, and that the records make whole trees; exit code 74 where there is damage."""
 
     def __post_init__(self) -> None:
-        if self.stores == ():
-            raise UsageError("STORES: must name at least one store")
+        require_stores(self.stores)
 
 
 class Damage(msgspec.Struct, frozen=True):

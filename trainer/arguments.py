@@ -19,12 +19,20 @@ NUM_CHECKPOINTS = 2
 """Kept at a time: while one is being written the one before it is still whole."""
 
 
+class Arguments(TrainingArguments):
+    """The Trainer's, whose warm-up leaves a step: in a training of one step the only rate would be 0."""
+
+    def get_warmup_steps(self, num_training_steps: int) -> int:
+        wanted: int = super().get_warmup_steps(num_training_steps)
+        return max(0, min(wanted, num_training_steps - 1))
+
+
 def arguments(config: TrainConfig, checkpoints: Path, num_processes: int) -> TrainingArguments:
     """Our flags as the Trainer's. From here on DeepSpeed knows how models are to be loaded."""
     gpu = torch.cuda.is_available()
     micro = micro_batch_size(config, num_processes, gpu)
     checkpointing = gpu if config.gradient_checkpointing is None else config.gradient_checkpointing
-    return TrainingArguments(
+    return Arguments(
         output_dir=str(checkpoints),
         deepspeed=deepspeed_config(config.deepspeed),
         use_cpu=not gpu,

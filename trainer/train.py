@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from trainer import card
     from trainer.batches import EncodedRows
     from trainer.learner import Learner
+
+
+FEW_STEPS = 10
 
 
 def train(config: TrainConfig) -> None:
@@ -61,6 +65,7 @@ class _Training:
         from torch import distributed
 
         learner, kept, held = self._set_up()
+        self._warn_of_few_steps(kept)
         checkpoint = self._record.newest_checkpoint()
         if environment.rank() == 0:
             self._record.remove_cut_checkpoints()
@@ -76,6 +81,14 @@ class _Training:
         learner.take_best()
         self._finish(learner, kept, held)
         distributed.destroy_process_group()
+
+    def _warn_of_few_steps(self, kept: EncodedRows) -> None:
+        """Rows that make hardly a step of the default batch teach next to nothing, in silence."""
+        per_epoch = -(-len(kept) // self._config.batch_size)
+        num = self._config.max_steps or math.ceil(per_epoch * self._config.epochs)
+        if num < FEW_STEPS:
+            steps = "1 optimizer step" if num == 1 else f"{num} optimizer steps"
+            _say(f"only {steps} at --batch-size {self._config.batch_size}: lower it, or raise --epochs, to learn more")
 
     def _set_up(self) -> tuple[Learner, EncodedRows, EncodedRows]:
         from trainer import families, lora, prm

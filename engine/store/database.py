@@ -15,6 +15,7 @@ import lmdb.verify
 
 from engine.errors import ConfigurationError, StoreFailed
 from engine.records import SCHEMA_VERSION
+from engine.store.lock import is_written
 
 TABLES = ("meta", "problems", "estimates", "verdicts")
 SCHEMA_KEY = b"schema"
@@ -43,12 +44,14 @@ class Database:
         """StoreFailed where it is not a whole store, ConfigurationError for another schema version."""
         self.folder = folder
         self._resizing = threading.Lock()
+        self._locks = not readonly or _may_lock(folder)
         with sentences(folder, "cannot be opened"):
             if not (folder / DATA_FILE).stat().st_size:
                 raise StoreFailed(f"the store {folder} is truncated: {DATA_FILE} is empty")
             check_pages(folder)
             _reserve_lock_table(folder)
-            self.env = _environment(folder, readonly=readonly, create=False, map_bytes=map_bytes)
+            self._refuse_a_writer()
+            self.env = _environment(folder, readonly=readonly, create=False, map_bytes=map_bytes, lock=self._locks)
         try:
             self._check_length()
             with sentences(folder, "is not a store of this program"):
@@ -78,8 +81,15 @@ class Database:
     @contextmanager
     def reading(self) -> Iterator[Any]:
         """A read transaction, to be left soon: the map cannot grow meanwhile."""
-        with self._resizing, sentences(self.folder, "cannot be read"), self._begin() as transaction:
-            yield transaction
+        with self._resizing, sentences(self.folder, "cannot be read"):
+            self._refuse_a_writer()
+            with self._begin() as transaction:
+                yield transaction
+
+    def _refuse_a_writer(self) -> None:
+        """A reader that no lock table names would see its pages overwritten."""
+        if not self._locks and is_written(self.folder):
+            raise StoreFailed(f"the store {self.folder} is being written, and this user may not write its lock.mdb")
 
     def _begin(self) -> Any:
         while True:
@@ -166,7 +176,13 @@ def sentences(folder: Path, what: str) -> Iterator[None]:
         raise StoreFailed(f"the store {folder} {what}: {reason}") from error
 
 
-def _environment(folder: Path, *, readonly: bool, create: bool, map_bytes: int) -> Any:
+def _may_lock(folder: Path) -> bool:
+    """Whether this user may write LMDB's table of readers; not on a disk or in a folder that is there to read."""
+    path = folder / "lock.mdb"
+    return os.access(path if path.exists() else folder, os.W_OK)
+
+
+def _environment(folder: Path, *, readonly: bool, create: bool, map_bytes: int, lock: bool = True) -> Any:
     """Full sync: none of LMDB's flags that let a commit return before it is on disk."""
     return lmdb.open(
         str(folder),
@@ -175,6 +191,7 @@ def _environment(folder: Path, *, readonly: bool, create: bool, map_bytes: int) 
         max_readers=MAX_READERS,
         readonly=readonly,
         create=create,
+        lock=lock,
     )
 
 

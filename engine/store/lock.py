@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import time
 import weakref
 from pathlib import Path
 
@@ -11,6 +12,35 @@ from engine.errors import StoreFailed, StoreHeld
 
 LOCK_FILE = "writer.lock"
 """Holds the writer's process id, for people; what counts is the kernel's flock."""
+
+
+TRIES, PAUSE_SECONDS = 5, 0.01
+"""A reader that asks whether the store is written has the lock for an instant."""
+
+
+def is_written(folder: Path) -> bool:
+    """Whether a process holds the store to write; False where nobody ever did."""
+    try:
+        file = os.open(folder / LOCK_FILE, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(file)
+    return False
+
+
+def _take(file: int) -> None:
+    """The exclusive lock; BlockingIOError where another process keeps it."""
+    for _ in range(TRIES):
+        try:
+            return fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(PAUSE_SECONDS)
+    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 class WriterLock:
@@ -23,7 +53,7 @@ class WriterLock:
         except OSError as error:
             raise StoreFailed(f"the store {folder} cannot be locked: {path}: {error.strerror}") from error
         try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _take(self._file)
         except BlockingIOError:
             holder = os.pread(self._file, 32, 0).decode("ascii", "replace").strip() or "unknown"
             os.close(self._file)

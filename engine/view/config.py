@@ -7,6 +7,7 @@ from typing import Annotated
 import msgspec
 import tyro
 
+from engine.commands import require_stores
 from engine.errors import UsageError
 
 MAX_PORT = 65535
@@ -27,7 +28,6 @@ class ViewConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     """JSONL files of {"id", "steps", "scores"}: a PRM's score of every step, shown beside its MC."""
 
     def __post_init__(self) -> None:
-        if self.stores == ():
-            raise UsageError("STORES: must name at least one store")
+        require_stores(self.stores)
         if not 0 <= self.port <= MAX_PORT:
             raise UsageError(f"--port {self.port}: must be from 0 to {MAX_PORT}")

@@ -10,9 +10,11 @@ import subprocess
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
+from PIL import Image
 
 from engine.config import RolloutConfig
 from engine.errors import BadInput, ConfigurationError, Drained, EngineDied, StoreFailed, StoreHeld
@@ -96,6 +98,20 @@ def test_labels_say_whether_the_final_answer_is_right(config: RolloutConfig) -> 
     assert rows[4].solutions_splits == (("x", "5"), ("x", "77"), ("no tags",), ("x",))
     assert rows[4].labels == (1, 0, 0, 0)
     assert rows[4].answers == ("5", "77", "", "")
+
+
+def test_seeds_of_several_folders_keep_their_own_images(config: RolloutConfig, tmp_path: Path, capsys: Any) -> None:
+    seeds = []
+    for name in ("one", "two"):
+        folder = tmp_path / name
+        folder.mkdir()
+        Image.new("RGB", (8, 8)).save(folder / "a.png")
+        rows = [{"id": name, "question": "?", "correct_answer": "1", "image_path": "a.png"}]
+        (folder / "seeds.json").write_text(json.dumps(rows))
+        seeds.append(str(folder / "seeds.json"))
+    rows = result(msgspec.structs.replace(config, seeds=tuple(seeds)))
+    assert [row.image_path for row in rows] == ["one/a.png", "two/a.png"]
+    assert f"--image-root {tmp_path}" in capsys.readouterr().err
 
 
 def test_concurrency_changes_no_byte(config: RolloutConfig, tmp_path: Path) -> None:

@@ -12,10 +12,13 @@ import msgspec
 import pytest
 
 from engine.config import SearchRule
+from engine.errors import UsageError
+from engine.export import ExportConfig
 from engine.problems import Rejected
 from engine.records import Estimate, Origin, Outcome, Problem, ProblemRecord, ProblemState, Rollout, Verdict
-from engine.status import REJECTED_KEY, mc_label, mc_labels
+from engine.status import REJECTED_KEY, StatusConfig, mc_label, mc_labels
 from engine.store import Store, Write, estimate_key, pack, problem_key
+from engine.view.config import ViewConfig
 
 ROOT = Path(__file__).parents[2]
 
@@ -36,6 +39,14 @@ def estimate(id: str, number: int, *outcomes: Outcome) -> Write:
     origin, prefix = (Origin(0, 1, 1), (f"step of {id}",)) if number else (None, ())
     value = pack(Estimate(number, origin, prefix, seed=1, rollouts=rollouts))
     return Write("estimates", estimate_key(problem_key(id), number), value)
+
+
+def test_a_store_given_twice_is_a_usage_error(tmp_path: Path) -> None:
+    for kind in (StatusConfig, ViewConfig):
+        with pytest.raises(UsageError, match=r"x/\.\./store is given twice"):
+            kind(stores=(f"{tmp_path}/store", f"{tmp_path}/x/../store"))
+    with pytest.raises(UsageError, match="given twice"):
+        ExportConfig(stores=(f"{tmp_path}/store", f"{tmp_path}/store"), out="o")
 
 
 RULE = {name: str(value) for name, value in msgspec.structs.asdict(SearchRule(num_rollouts=4)).items()}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import os
 from pathlib import Path
 
@@ -139,6 +140,26 @@ async def test_a_reader_sees_commits_made_after_it_opened_and_cannot_write(tmp_p
         assert reader.count("estimates") == 1
         with pytest.raises(StoreFailed, match="read only"):
             await reader.commit([estimate("a", 1)])
+
+
+async def test_who_may_not_write_to_a_store_may_read_it_unless_it_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "store"
+    with Store.open(folder) as store:
+        await store.commit([estimate("a", 0)])
+    (folder / "lock.mdb").unlink()
+    monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK)
+    with Store.open_reader(folder) as reader:
+        assert reader.count("estimates") == 1
+        assert not (folder / "lock.mdb").exists()
+        (folder / "writer.lock").chmod(0o444)
+        held = os.open(folder / "writer.lock", os.O_RDONLY)
+        fcntl.flock(held, fcntl.LOCK_EX)
+        with pytest.raises(StoreFailed, match="being written"):
+            reader.count("estimates")
+        os.close(held)
+        assert reader.count("estimates") == 1
 
 
 async def test_a_second_writer_in_this_process_is_refused(tmp_path: Path) -> None:

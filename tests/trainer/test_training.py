@@ -125,6 +125,14 @@ def test_a_training_shorter_than_the_logging_interval_says_its_loss_too(setting:
     assert len(losses(setting.folder / "short")) == 1
 
 
+def test_a_training_of_one_step_is_not_all_warm_up(setting: Setting) -> None:
+    done = setting.run("single", "--max-steps", "1")
+    assert done.returncode == 0, done.stderr
+    before, after = weights(setting.policy), weights(setting.folder / "single")
+    assert any(not torch.equal(before[name], after[name]) for name in before.keys() & after.keys())
+    assert "1 optimizer step" in done.stderr
+
+
 def test_a_finished_training_is_not_run_again(undisturbed: Path, setting: Setting) -> None:
     stamp = (undisturbed / "model.safetensors").stat().st_mtime_ns
     done = setting.run("undisturbed")
