@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -35,7 +36,10 @@ def score_steps(config: ScoreStepsConfig, scorer: StepScorer | None = None) -> N
     from evaluator.models import drain_asked
     from evaluator.scorer import Item
 
-    rows = list(read(config.rows).rows)
+    found = read(config.rows)
+    rows = list(found.rows)
+    if found.num_bad:
+        print(f"{found.num_bad} bad row{'s' * (found.num_bad > 1)} left out", *found.reasons, sep="\n", file=sys.stderr)
     out = Path(config.out)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)

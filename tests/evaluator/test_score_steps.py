@@ -37,6 +37,15 @@ def test_a_second_run_scores_nothing_again(config: ScoreStepsConfig) -> None:
     assert (again.asked, Path(config.out).read_bytes()) == ([], first)
 
 
+def test_bad_rows_are_named(config: ScoreStepsConfig, capsys: pytest.CaptureFixture[str]) -> None:
+    file = Path(config.rows[0])
+    file.write_text(file.read_text() + '{"id": "cut"')
+    score_steps(config, ScriptedScorer())
+    told = capsys.readouterr().err
+    assert "1 bad row left out" in told
+    assert "line: not JSON" in told
+
+
 def test_a_place_that_cannot_be_written_is_a_sentence(config: ScoreStepsConfig) -> None:
     Path(config.out).parent.write_text("a file where a folder should be")
     with pytest.raises(StoreFailed, match=r"--out .*: File exists"):
