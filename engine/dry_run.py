@@ -15,7 +15,7 @@ import msgspec
 
 from engine import journal, prompts
 from engine.advice import advice
-from engine.config import AnnotateConfig
+from engine.config import AnnotateConfig, SearchRule
 from engine.few_shot import read_examples
 from engine.judge.base import Judge
 from engine.judge.flags import judge_identity
@@ -29,9 +29,12 @@ from engine.scheduler import run_all
 from engine.search import search_under
 from engine.snapshot import Prices
 from engine.store import Store
+from engine.tree import replay
 
 SHOWN_ROLLOUTS = 3
 """Of a root's rollouts, one of each outcome first."""
+SHOWN_ERRORS = 3
+"""Of the first errors that a tree's searches found."""
 SHOWN_CHARACTERS = 2000
 """Longer texts are cut."""
 
@@ -139,18 +142,20 @@ def report(
 def _shown_lines(config: AnnotateConfig) -> Iterator[str]:
     """What went before every question."""
     examples = read_examples(config.few_shot, config.step_format)
-    shown = prompts.turns("", (), config.prompt_template, config.step_format, examples).shown
+    turns = prompts.turns("", (), config.prompt_template, config.step_format, examples)
+    shown = turns.shown
+    if turns.system:
+        yield f"=== before every question\n--- system\n{_cut(turns.system)}\n"
     for number, (asked, replied) in enumerate(shown, 1):
-        yield f"=== shown before every question, {number} of {len(shown)}"
+        yield f"=== solved before every question, {number} of {len(shown)}"
         yield f"--- user\n{_cut(asked)}\n--- assistant\n{_cut(replied)}\n"
 
 
 def _problem_lines(config: AnnotateConfig, record: ProblemRecord, estimates: Sequence[Estimate]) -> Iterator[str]:
     problem = record.problem
-    yield f"=== problem {problem.id}: {record.state}{', ' + record.reason if record.reason else ''}"
+    why = f"the tree ended by: {record.reason}" if record.state == "done" else f"{record.state}: {record.reason}"
+    yield f"=== problem {problem.id}; {why}"
     turns = prompts.turns(problem.question, (), config.prompt_template, config.step_format)
-    if turns.system:
-        yield f"--- system\n{_cut(turns.system)}"
     yield f"--- user{''.join(f' [image {path}]' for path in problem.image_paths)}\n{_cut(turns.user)}"
     yield f"--- reference: {problem.correct_answer}"
     if not estimates:
@@ -162,10 +167,28 @@ def _problem_lines(config: AnnotateConfig, record: ProblemRecord, estimates: Seq
         f"--- root: {counts.correct} of {counts.judged} judged rollouts right; {counts.unknown} unknown, "
         f"{counts.truncated} truncated, {counts.unparsed} unparsed"
     )
+    yield from _error_lines(config, estimates)
     yield (
-        f"--- tree: {record.num_estimates} estimates, {record.num_searches} searches, {record.num_rollouts} rollouts, "
-        f"{record.num_tokens} tokens\n"
+        f"--- tree: {_count(record.num_estimates, 'estimate')}, {_count(record.num_searches, 'search')}, "
+        f"{_count(record.num_rollouts, 'rollout')}, {_count(record.num_tokens, 'token')}\n"
     )
+
+
+def _error_lines(config: AnnotateConfig, estimates: Sequence[Estimate]) -> Iterator[str]:
+    """The first errors that the searches found: what a row of training would call wrong, and the step before it."""
+    errors = replay(config.part(SearchRule), estimates).errors
+    for error in errors[:SHOWN_ERRORS]:
+        source = estimates[error.estimate]
+        steps = (*source.prefix, *source.rollouts[error.rollout].steps)
+        at = len(source.prefix) + error.step
+        behind = f"behind: {_cut(steps[at - 1])}" if at else "the first step"
+        yield f"--- a first error, step {at + 1} of {len(steps)}: {_cut(steps[at])}\n  {behind}"
+    if len(errors) > SHOWN_ERRORS:
+        yield f"--- and {_count(len(errors) - SHOWN_ERRORS, 'first error')} more"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}{'es' if noun.endswith('ch') else 's'}"
 
 
 def varied(rollouts: Sequence[Rollout]) -> list[Rollout]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from engine.config import AnnotateConfig
 from engine.dry_run import Cost, sample, varied
 from engine.records import Problem, Rollout
 from engine.store import Store
+from tests.conftest import ROOT
 from tests.fakes.policy import ScriptedPolicy
 
 
@@ -38,7 +40,8 @@ def run(tmp_path: Path, count: int, **fields) -> AnnotateConfig:
 def test_problems_rollouts_verdicts_and_the_cost_of_all_are_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     run(tmp_path, 4, price_per_million_tokens=1000.0)
     said = capsys.readouterr().out
-    assert len(re.findall(r"=== problem p\d+: done", said)) == 4
+    assert len(re.findall(r"=== problem p\d+; the tree ended by: ", said)) == 4
+    assert said.count("--- system") == 1
     for part in (
         "--- system",
         "<step></step>",
@@ -57,6 +60,42 @@ def test_problems_rollouts_verdicts_and_the_cost_of_all_are_shown(tmp_path: Path
     assert f"the prices given, without the judge's tokens: {int(whole[2]) / 1000:.2f}" in said
     assert "4 problems open at once; the job has 40 open" in said
     assert "\x1b" not in said
+
+
+def test_the_first_errors_that_searches_found_are_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    """The scripted policy's wrong steps say that they slip."""
+    run(tmp_path, 40, max_searches=1)
+    found = re.findall(
+        r"--- a first error, step (\d+) of (\d+): (.*)\n  (behind: .*|the first step)", capsys.readouterr().out
+    )
+    assert len(found) > 5
+    assert all(int(at) <= int(count) for at, count, _, _ in found)
+    assert all("slip" not in behind for _, _, _, behind in found)
+    assert sum("slip" in step for _, _, step, _ in found) > len(found) / 2
+
+
+@pytest.mark.engine
+def test_a_dry_run_on_the_real_engine_reads_as_a_person_would_have_it(tmp_path: Path):
+    """bin/annotate itself, on both bundled families: every rollout is split, judged and counted once."""
+    seeds = [ROOT / "examples" / family / "seeds.json" for family in ("sums", "digits")]
+    flags = ["--num-rollouts", "4", "--rollout-budget", "16", "--max-searches", "1", "--max-new-tokens", "160"]
+    command = [ROOT / "bin" / "annotate", "--seeds", *seeds, "--model", ROOT / "examples" / "policy"]
+    ended = subprocess.run(
+        [*command, "--store", tmp_path / "store", "--dry-run", "6", *flags],
+        capture_output=True, text=True, timeout=280, check=False,
+    )  # fmt: skip
+    assert ended.returncode == 0, ended.stderr
+    said = ended.stdout
+    assert len(re.findall(r"^=== problem (?:sums|digits)-seeds-", said, re.MULTILINE)) == 6
+    assert "--- user [image images/" in said
+    assert len(re.findall(r"^  answer: -?\d+$", said, re.MULTILINE)) >= 6
+    counted = re.search(r"=== 24 rollouts from the questions alone: (.*)", said)
+    assert counted
+    outcomes = {name: int(count) for count, name in re.findall(r"(\d+) (\w+)", counted[1])}
+    assert sum(outcomes.values()) == 24
+    assert outcomes["correct"] + outcomes["incorrect"] >= 12
+    assert "=== all 800 problems at the same mean" in said
+    assert not (tmp_path / "store").exists()
 
 
 def test_no_store_is_made_and_one_that_is_there_stays_as_it_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]):

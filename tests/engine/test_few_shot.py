@@ -136,7 +136,7 @@ def test_a_store_goes_on_only_under_the_same_examples(config: AnnotateConfig, tm
 def test_a_dry_run_shows_them_once(config: AnnotateConfig, capsys: pytest.CaptureFixture[str]) -> None:
     annotate(changed(config, dry_run=2), scripted)
     said = capsys.readouterr().out
-    assert said.count("=== shown before every question, 1 of 1") == 1
+    assert said.count("=== solved before every question, 1 of 1") == 1
     assert said.count("<step>1+2=3</step><step>3+3=6</step><answer>6</answer>") == 1
 
 
