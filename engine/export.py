@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import heapq
 import os
 import random
+import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -24,6 +24,7 @@ from engine.data_card import data_card
 from engine.errors import BadInput, ConfigurationError, StoreFailed, UsageError
 from engine.formats import WRITERS, Format, RowSet, pretty
 from engine.imported import IMPORTED, NOT_RECOVERED, assembled
+from engine.merging import OTHER, merged
 from engine.opinions import only_judge, opinions_of
 from engine.partial import write_whole
 from engine.records import Estimate, Problem, ProblemRecord, TrainingRow
@@ -33,6 +34,7 @@ from engine.tree import Tree, replay
 from engine.tree_json import tree_json
 
 STILL_OPEN = "open, its tree still growing"
+TREE_FILE = re.compile(r"[0-9a-f]{32}\.json")
 OPEN = f"problems dropped: {STILL_OPEN}"
 
 
@@ -40,7 +42,7 @@ class ExportConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """Write the training rows of the finished trees in one or several stores."""
 
     stores: Annotated[tuple[str, ...], tyro.conf.Positional]
-    """Store folders; of a problem in several of them the first is taken."""
+    """Store folders; of a problem in several of them the first finished tree is taken."""
     out: str
     """Folder for the rows or trees, counts.json and a data card, README.md."""
     format: Format = "mmprm"
@@ -141,21 +143,27 @@ def _write_rows(
         generator=" ".join(generators),
     )
     WRITERS[config.format](_made(Path(config.out)), row_set, counts)
+    if roots and config.format != "mmprm":
+        print(f"image paths are relative to {root}")
 
 
 def _write_trees(config: ExportConfig, stores: Sequence[Store], counts: Counter[str]) -> None:
-    """One file a finished problem, named by its key."""
+    """One file a finished problem, named by its key; those of an earlier export that has others are gone."""
     folder = _made(Path(config.out) / "trees")
-    for store, record in _records(stores, counts):
+    left = {path.name for path in folder.iterdir() if TREE_FILE.fullmatch(path.name)}
+    for store, record in merged(stores, counts):
         if record.state != "done" or record.root.judged == 0:
             counts[f"problems dropped: {_why_dropped(record)}"] += 1
             continue
         estimates, tree = journal.finished_tree(store, record, partial(tree_of, store))
         name = f"{problem_key(record.problem.id).hex()}.json"
+        left.discard(name)
         write_whole(folder / name, pretty(tree_json(record.problem, estimates, tree)))
         counts["trees"] += 1
     if not counts["trees"]:
         raise BadInput(f"no trees to export from {', '.join(config.stores)}: {_sentence(counts)}")
+    for name in left:
+        (folder / name).unlink(missing_ok=True)
 
 
 def _label_rule(config: ExportConfig) -> dict[str, object]:
@@ -172,10 +180,13 @@ def _label_rule(config: ExportConfig) -> dict[str, object]:
 
 def _notes(counts: Counter[str]) -> list[str]:
     """What a reader of the counts must not overlook."""
-    num_open = counts.get(OPEN, 0)
-    if not num_open:
-        return []
-    return [f"{num_open} problems are left out: their trees were still growing. Export again once annotate has ended."]
+    notes = []
+    if num_open := counts.get(OPEN, 0):
+        growing = "their trees were still growing. Export again once annotate has ended."
+        notes.append(f"{num_open} problems are left out: {growing}")
+    if num_other := counts.get(OTHER, 0):
+        notes.append(f"{num_other} problems are left out: others have their ids; give them ids of their own.")
+    return notes
 
 
 def _all_rows(
@@ -188,7 +199,7 @@ def _all_rows(
     """Every row with its problem's image root, in the order of the problems' keys."""
     rows: list[tuple[TrainingRow, str]] = []
     roots: set[str] = set()
-    for store, record in _records(stores, counts):
+    for store, record in merged(stores, counts):
         solutions = problem_rows(config, store, record, counts)
         if judge is not None:
             opinions = opinions_of(store, record.problem.id, judge)
@@ -198,24 +209,6 @@ def _all_rows(
             if row.images:
                 roots.add(record.problem.image_root)
     return rows, roots
-
-
-def _records(stores: Sequence[Store], counts: Counter[str]) -> Iterator[tuple[Store, ProblemRecord]]:
-    """The problems of all stores in the order of their keys, each once."""
-    last = None
-    for key, at, record in heapq.merge(*map(_keyed, range(len(stores)), stores), key=lambda item: item[:2]):
-        counts["problems"] += 1
-        if key == last:
-            counts["problems dropped: in several stores"] += 1
-        else:
-            yield stores[at], record
-        last = key
-
-
-def _keyed(at: int, store: Store) -> Iterator[tuple[bytes, int, ProblemRecord]]:
-    """One store's problems behind what they are merged by: their key, then the place of the store."""
-    for record in journal.problem_records(store):
-        yield problem_key(record.problem.id), at, record
 
 
 def problem_rows(config: ExportConfig, store: Store, record: ProblemRecord, counts: Counter[str]) -> list[TrainingRow]:

@@ -67,9 +67,10 @@ def write_trl(folder: Path, rows: RowSet, counts: Counter[str]) -> None:
     """train.jsonl in TRL's stepwise supervision type, {"prompt", "completions", "labels"}; values keeps the MC.
 
     A label is true where the value is above 0. Where a step of any row is masked the labels of all rows are
-    1, 0 and -100, since a column has one type.
+    1, 0 and -100, since a column has one type. A meta.json of an earlier export would name these rows; it is gone.
     """
     masked = any(None in row.labels for row in rows.rows)
+    (folder / "meta.json").unlink(missing_ok=True)
     write_whole(folder / "train.jsonl", b"".join(_trl_line(row, masked) for row in rows.rows))
 
 

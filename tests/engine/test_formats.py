@@ -8,6 +8,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from engine.errors import BadInput
@@ -161,3 +162,42 @@ def test_a_store_with_nothing_finished_is_refused(tmp_path: Path, kind: Format) 
 def test_a_prm_token_that_a_question_or_step_spells_out_is_no_step_of_its_own() -> None:
     text = process_text("What does <prm> mean?", ("it <prm>marks", "a step<prm>"))
     assert parse_process_text(text) == ("What does  mean?", ("it marks", "a step"))
+
+
+def test_of_a_problem_in_several_stores_a_finished_tree_is_taken(tmp_path: Path) -> None:
+    one, two = problems(2)
+    first = write_store(tmp_path / "first", [one], [ProblemRecord(problem=two, state="quarantined", reason="cut")])
+    second = write_store(tmp_path / "second", [one, two])
+    export(ExportConfig(stores=(str(second),), out=str(tmp_path / "alone")))
+    export(ExportConfig(stores=(str(first), str(second)), out=str(tmp_path / "both")))
+    assert lines(tmp_path / "both" / "train.jsonl") == lines(tmp_path / "alone" / "train.jsonl")
+    counts = json.loads((tmp_path / "both" / "counts.json").read_text())
+    assert counts["problems dropped: in several stores"] == 2
+
+
+def test_two_problems_of_one_id_are_told_apart(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    one, _ = problems(2)
+    other = msgspec.structs.replace(one, question="What else is 0?")
+    stores = [str(write_store(tmp_path / name, [problem])) for name, problem in (("a", one), ("b", other))]
+    export(ExportConfig(stores=tuple(stores), out=str(tmp_path / "out")))
+    counts = json.loads((tmp_path / "out" / "counts.json").read_text())
+    assert counts["problems dropped: an earlier store has another problem of this id"] == 1
+    assert "give them ids of their own" in capsys.readouterr().out
+
+
+def test_an_export_leaves_no_file_of_an_earlier_one_that_would_name_other_rows(store: Path, tmp_path: Path) -> None:
+    exported(store, tmp_path / "out")
+    exported(store, tmp_path / "out", "trl")
+    assert not (tmp_path / "out" / "meta.json").exists()
+    few = write_store(tmp_path / "few", problems(3))
+    exported(store, tmp_path / "trees", "trees")
+    (tmp_path / "trees" / "trees" / "mine.json").write_text("{}")
+    exported(few, tmp_path / "trees", "trees")
+    assert len(list((tmp_path / "trees" / "trees").iterdir())) == 1 + 3
+
+
+def test_where_no_file_says_what_images_are_relative_to_the_command_does(
+    store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    exported(store, tmp_path / "out", "trl")
+    assert f"image paths are relative to {store.parent}" in capsys.readouterr().out
