@@ -8,12 +8,14 @@ import ctypes
 import gc
 import os
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 _TASKS = Path("/proc/self/task")
 BEAT_SECONDS = 0.005
+Threads = dict[str, tuple[float, float]]
+"""Seconds on a core and in line for one, by thread."""
 
 
 def in_line_seconds() -> dict[str, float]:
@@ -28,6 +30,35 @@ def in_line_seconds() -> dict[str, float]:
 def _longest(before: dict[str, float], now: dict[str, float]) -> float:
     """The thread that stood in line longest: others of this process may have waited for it, not for a core."""
     return max((seconds - before.get(thread, 0.0) for thread, seconds in now.items()), default=0.0)
+
+
+class Queues:
+    """Time that the busiest thread of each of some processes stands in line for a core, from when this is made."""
+
+    def __init__(self, pids: Iterable[int]) -> None:
+        self._before = {pid: _threads(pid) for pid in pids}
+
+    def read(self) -> dict[int, float]:
+        return {pid: of_busiest(before, _threads(pid)) for pid, before in self._before.items()}
+
+
+def of_busiest(before: Threads, now: Threads) -> float:
+    """Seconds in line of the thread that ran most from before till now."""
+    none = 0.0, 0.0
+    spent = [
+        (run - before.get(thread, none)[0], line - before.get(thread, none)[1]) for thread, (run, line) in now.items()
+    ]
+    return max(spent, default=none)[1]
+
+
+def _threads(pid: int) -> Threads:
+    """Seconds on a core and in line for one, by thread."""
+    found = {}
+    for path in Path(f"/proc/{pid}/task").glob("*/schedstat"):
+        with contextlib.suppress(OSError):
+            run, line, _ = path.read_bytes().split()
+            found[path.parent.name] = int(run) / 1e9, int(line) / 1e9
+    return found
 
 
 @dataclass(frozen=True)

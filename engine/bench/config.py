@@ -35,6 +35,9 @@ class BenchConfig(AnnotateConfig, frozen=True, kw_only=True, forbid_unknown_fiel
     """Rollouts an estimate on both sides of speedup_over_serial: the peers' batch."""
     serial_budget: int = 48
     """Rollouts a problem on both sides of speedup_over_serial."""
+    serial_judge_seconds: float = 0.0
+    """Time that the serial side's judge takes for an answer, as a large model would. Above 0, speedup_over_serial is
+    also measured with this engine asking that judge, instead of deciding by rules in process."""
     seeds: tuple[str, ...] = (str(_EXAMPLES / "sums" / "seeds.json"),)
     """Seed files of the figures on the real engine."""
     model: str = str(_EXAMPLES / "policy")
@@ -55,6 +58,8 @@ class BenchConfig(AnnotateConfig, frozen=True, kw_only=True, forbid_unknown_fiel
         for name in ("repeats", "num_problems", "num_serial_problems", "serial_rollouts"):
             if getattr(self, name) < 1:
                 raise UsageError(f"--{name.replace('_', '-')} {getattr(self, name)}: must be at least 1")
+        if self.serial_judge_seconds < 0:
+            raise UsageError(f"--serial-judge-seconds {self.serial_judge_seconds:g}: must be at least 0")
         if self.serial_budget < self.serial_rollouts:
             raise UsageError(
                 f"--serial-budget {self.serial_budget}: must hold one estimate of --serial-rollouts "

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import itertools
+import os
 import shutil
 import time
 from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
+import psutil  # type: ignore[import-untyped]
 
 from engine import ahead
+from engine.bench.clock import Queues
 from engine.bench.run import Run
 from engine.config import SearchRule
 from engine.judge.base import Judge
@@ -25,11 +29,15 @@ from engine.store import Store
 
 
 class Grown(NamedTuple):
-    """Estimates (labelled states), rollouts, and seconds on the wall."""
+    """Estimates (labelled states), rollouts, and seconds: on the wall, and of them in line for a core, here and in the
+    engine's process. digest: of all estimates as they are stored."""
 
     num_estimates: int
     num_rollouts: int
     seconds: float
+    in_line_seconds: float
+    engine_in_line_seconds: float
+    digest: str
 
 
 def seed_problems(run: Run, num: int) -> list[Problem]:
@@ -68,11 +76,19 @@ async def grow(
         on_estimate=on_estimate,
         ahead=ahead.of(run.config, policy),
     )
-    began = time.perf_counter()
+    queues, began = Queues([os.getpid(), *_engine_pids()]), time.perf_counter()
     async with ahead.closing(search.ahead):
         await run_all(problems, search.grow, num_open, search.draining, 0)
-    seconds = time.perf_counter() - began
+    seconds, in_line = time.perf_counter() - began, queues.read()
     await judge.close()
+    digest = hashlib.blake2b(b"".join(key + value for key, value in store.scan("estimates")), digest_size=8)
     store.close()
     shutil.rmtree(folder)
-    return Grown(len(estimates), sum(estimates), seconds)
+    here = in_line.pop(os.getpid())
+    return Grown(len(estimates), sum(estimates), seconds, here, max(in_line.values(), default=0.0), digest.hexdigest())
+
+
+def _engine_pids() -> list[int]:
+    """The engine cores that this process has started."""
+    children = psutil.Process().children(recursive=True)
+    return [one.pid for one in children if "EngineCore" in one.name()]

@@ -6,18 +6,23 @@ import asyncio
 import gc
 import json
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from engine.bench import loop, memory, resume, scripted
 from engine.bench import run as runner
-from engine.bench.clock import heartbeat, percentile
+from engine.bench.clock import heartbeat, of_busiest, percentile
 from engine.bench.config import BenchConfig
+from engine.bench.endpoint import JUDGE_THREADS, HttpJudge, JudgeEndpoint
 from engine.bench.figures import FIGURES, Figure, Measured
 from engine.collector import rare_collections
 from engine.config import SearchRule
 from engine.errors import BadInput, StoreFailed, UsageError
+from engine.judge.endpoint import Endpoint
+from engine.judge.llm import LlmRule
+from engine.records import Problem
 
 PERFORMANCE = Path(__file__).resolve().parents[3] / "docs" / "performance.md"
 SCRIPTED = ("bytes_per_open_search", "resume_s_per_million", "loop_rollouts_per_s", "loop_lag_p99_ms")
@@ -93,6 +98,40 @@ async def test_a_stall_of_the_loop_counts_as_all_the_beats_it_swallowed() -> Non
             pass
         await asyncio.sleep(0.01)
     assert percentile(late, 0.5) > 0.05
+
+
+@pytest.fixture
+def endpoint() -> Iterator[JudgeEndpoint]:
+    endpoint = JudgeEndpoint()
+    yield endpoint
+    endpoint.close()
+
+
+async def test_the_peers_judge_decides_by_rules_and_takes_its_time_for_all_at_once(endpoint: JudgeEndpoint) -> None:
+    problem = Problem(id="p", question="What is 1?\n----\nAnd 2?", correct_answer="3")
+    judge, began = HttpJudge(endpoint, 0.5), time.monotonic()
+    verdicts = await asyncio.gather(*(judge.grade(problem, str(answer)) for answer in range(JUDGE_THREADS)))
+    seconds = time.monotonic() - began
+    await judge.close()
+    assert [at for at, verdict in enumerate(verdicts) if verdict.outcome == "correct"] == [3]
+    assert {verdict.outcome for verdict in verdicts} == {"correct", "incorrect"}
+    assert 0.5 <= seconds < 0.5 * JUDGE_THREADS / 2
+
+
+async def test_the_peers_judge_answers_an_openai_client(endpoint: JudgeEndpoint) -> None:
+    asked = await Endpoint.start(endpoint.url(0.0), "any", None, concurrency=2)
+    rule = LlmRule(asked, "mmprm", 1, 8)
+    problem = Problem(id="p", question="What is 1+1?", correct_answer="2")
+    outcomes = [(await rule.compare(problem, answer)).outcome for answer in ("2", "3")]
+    await rule.close()
+    assert outcomes == ["correct", "incorrect"]
+
+
+def test_time_in_line_is_that_of_the_busiest_thread() -> None:
+    before = {"idle": (1.0, 1.0), "busy": (1.0, 1.0)}
+    now = {"idle": (1.1, 9.0), "busy": (3.0, 1.5), "new": (0.5, 7.0)}
+    assert of_busiest(before, now) == 0.5
+    assert of_busiest({}, {}) == 0
 
 
 def test_scripted_trees_are_open_with_as_many_rollouts_as_asked_for() -> None:
