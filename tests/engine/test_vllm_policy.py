@@ -14,16 +14,22 @@ import pytest_asyncio
 from PIL import Image
 
 from engine import images
-from engine.config import EngineOptions, Sampling
+from engine.ahead import Ahead, closing
+from engine.config import EngineOptions, Sampling, SearchRule
 from engine.errors import ConfigurationError, EngineDied
+from engine.judge.cascade import Cascade
 from engine.policy import checkpoint
 from engine.policy.base import Completion, ProblemFailed, Prompt
 from engine.policy.vllm_policy import VllmPolicy
+from engine.problems import read_problems
 from engine.prompts import parse, read_step
 from engine.records import Problem
+from engine.search import Search
+from engine.store import Store
 
 pytestmark = [pytest.mark.engine, pytest.mark.asyncio(loop_scope="module")]
 
+SEEDS = Path(__file__).resolve().parents[2] / "examples" / "sums" / "seeds.json"
 OPTIONS = EngineOptions(kv_cache_gib=0.1, max_num_seqs=128)
 
 
@@ -163,6 +169,27 @@ async def test_one_step_ends_behind_its_tag_and_repeats_with_its_seed(policy: Vl
     assert first == await policy.sample_step(sum_of("3+4*2"), 8, 11)
     assert all(one.text.count("</step>") + one.text.count("</answer>") == 1 for one in [*first, *onward])
     assert any((read_step(one.text, "tags") or ("", False))[1] for one in onward)
+
+
+async def test_sampling_ahead_stores_the_very_estimates_of_a_search_without_it(
+    policy: VllmPolicy, tmp_path: Path
+) -> None:
+    problems = read_problems([SEEDS]).problems[:8]
+    stored = []
+    for sampler in (None, Ahead(policy, 8, lambda: OPTIONS.max_num_seqs)):
+        with Store.open(tmp_path / f"store{len(stored)}") as store:
+            judge = await Cascade.start(1, 5.0)
+            rule = SearchRule(num_rollouts=4, rollout_budget=32)
+            search = Search(policy, judge, store, rule, "tags", 0, asyncio.Event(), ahead=sampler)
+            async with closing(sampler):
+                await asyncio.gather(*(search.grow(problem) for problem in problems))
+            await judge.close()
+            stored.append(list(store.scan("estimates")))
+
+    assert sampler is not None
+    assert sampler.counts.wanted > 0
+    assert len(stored[0]) > len(problems), "some tree was searched"
+    assert stored[0] == stored[1]
 
 
 async def test_a_cancelled_call_aborts_its_request(policy: VllmPolicy) -> None:
