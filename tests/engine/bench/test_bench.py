@@ -17,6 +17,7 @@ from engine.bench.clock import heartbeat, of_busiest, percentile
 from engine.bench.config import BenchConfig
 from engine.bench.endpoint import JUDGE_THREADS, HttpJudge, JudgeEndpoint
 from engine.bench.figures import FIGURES, Figure, Measured
+from engine.bench.knobs import KNOBS
 from engine.collector import rare_collections
 from engine.config import SearchRule
 from engine.errors import BadInput, StoreFailed, UsageError
@@ -132,6 +133,13 @@ def test_time_in_line_is_that_of_the_busiest_thread() -> None:
     now = {"idle": (1.1, 9.0), "busy": (3.0, 1.5), "new": (0.5, 7.0)}
     assert of_busiest(before, now) == 0.5
     assert of_busiest({}, {}) == 0
+
+
+def test_every_plain_run_and_setting_of_a_knob_is_a_run_of_the_bench() -> None:
+    for knob in KNOBS.values():
+        plain = BenchConfig(**knob.plain)
+        for setting in knob.settings:
+            assert BenchConfig(**{**knob.plain, **setting}) != plain
 
 
 def test_scripted_trees_are_open_with_as_many_rollouts_as_asked_for() -> None:
