@@ -116,7 +116,7 @@ class AblationConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         return found
 
     def image_root(self, name: str, file: Path) -> Path:
-        """Where the images of a set of candidates are."""
+        """Where the images of a set of candidates are; a quickstart's paths begin in the folder of all problems."""
         if self.image_roots:
             return Path(dict(zip(self.candidate_files, self.image_roots, strict=True))[name])
-        return file.parent if self.candidates else file.parent / "problems" / name
+        return file.parent if self.candidates else file.parent / "problems"

@@ -123,7 +123,7 @@ class Quickstart:
             command(
                 "evaluate", "--candidates", self.out / f"{family}.json", "--prm", self.out / "prm",
                 "--baseline", POLICY, "--out", self.out / "evaluation" / family, "--title", family,
-                "--image-root", self.out / "problems" / family,
+                "--image-root", self.out / "problems",
             )  # fmt: skip
 
     def report(self) -> None:

@@ -124,7 +124,7 @@ def test_the_readmes_loop_and_what_the_guides_make_of_it_run_as_they_stand(folde
     for document, having in (
         (DOCS / "evaluation.md", "--at 4 16"),
         (DOCS / "viewer.md", "bin/score-steps"),
-        (DOCS / "viewer.md", "--prm-scores runs/scores.jsonl"),
+        (DOCS / "viewer.md", "bin/view runs/store --prm-scores"),
         (DOCS / "viewer.md", "bin/case-study"),
     ):
         ran(line(document, having), folder, 600)
