@@ -54,19 +54,23 @@ class Broken(Exception):
 
 
 def load(
-    files: Sequence[str], image_root: str | None = None, prepare: Callable[[list[Any]], list[Any]] = list
+    files: Sequence[str],
+    image_root: str | None = None,
+    prepare: Callable[[list[Any]], list[Any]] = list,
+    flag: str = "--candidates",
 ) -> Loaded:
     """Read candidates files in order; BadInput where a file cannot be read or no entry at all is usable.
 
     A problem (id and question) that was given before is skipped, so that no problem is counted twice.
-    prepare makes the rows of a file ours, one for one, where they have other field names.
+    prepare makes the rows of a file ours, one for one, where they have other field names. flag is what errors
+    call the files.
     """
     entries: list[_Entry] = []
     rejected: list[Rejected] = []
     seen: set[tuple[str, str]] = set()
     for file in files:
         root = Path(image_root) if image_root is not None else Path(file).parent
-        for index, row in enumerate(prepare(_rows(Path(file)))):
+        for index, row in enumerate(prepare(_rows(Path(file), flag))):
             try:
                 entry = _entry(row, root)
                 key = entry.candidates.id, entry.candidates.question
@@ -78,7 +82,7 @@ def load(
             entries.append(entry)
     if not entries:
         first = f"; the first of {len(rejected)} bad ones: {rejected[0]}" if rejected else ""
-        raise BadInput(f"--candidates {' '.join(files)}: no usable entry{first}")
+        raise BadInput(f"{flag} {' '.join(files)}: no usable entry{first}")
     return Loaded(
         tuple(entry.candidates for entry in entries),
         tuple(entry.images for entry in entries),
@@ -87,15 +91,15 @@ def load(
     )
 
 
-def _rows(file: Path) -> list[Any]:
+def _rows(file: Path, flag: str) -> list[Any]:
     try:
         rows = foreign.decode(file.read_bytes())
     except OSError as error:
-        raise BadInput(f"--candidates {file}: {error.strerror}") from error
+        raise BadInput(f"{flag} {file}: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
-        raise BadInput(f"--candidates {file}: not JSON: {error}") from error
+        raise BadInput(f"{flag} {file}: not JSON: {error}") from error
     if not isinstance(rows, list):
-        raise BadInput(f"--candidates {file}: must be a JSON list, one entry a problem")
+        raise BadInput(f"{flag} {file}: must be a JSON list, one entry a problem")
     return rows
 
 

@@ -24,7 +24,7 @@ BATCHES_A_POOL = 32
 
 
 class EncodedRows(Dataset[Encoded]):
-    """Rows as model inputs; num_dropped counts by reason what could not become any.
+    """Rows as model inputs; dropped says of each that could not become any where it stood, and why.
 
     The targets of a row stand in the key "labels", (steps, 2): the weights of Yes and of No.
     """
@@ -44,7 +44,7 @@ class EncodedRows(Dataset[Encoded]):
         Several processes need it: all must have gradients for the same weights in every pass.
         """
         self.lengths: list[int] = []
-        self.num_dropped: Counter[str] = Counter()
+        self.dropped: dict[int, Unusable] = {}
         self._encoder = encoder
         self._rule = rule or LossRule()
         self._kept: list[Encoded | None] = []
@@ -55,7 +55,7 @@ class EncodedRows(Dataset[Encoded]):
             part = rows[start : start + ROWS_A_STRIDE]
             for at, encoded in enumerate(encoder.encode_many(list(map(_item, part)))):
                 if isinstance(encoded, Unusable):
-                    self.num_dropped[encoded.kind] += 1
+                    self.dropped[start + at] = encoded
                     continue
                 encoded["labels"] = self._targets(part[at])
                 room -= _num_bytes(encoded)
@@ -65,6 +65,11 @@ class EncodedRows(Dataset[Encoded]):
         self.rows = Part(rows, places)
         self._weights = problem_weights(map(problem_of, self.rows)) if weigh_problems else None
         self._stand_in = self._shortest_with_images() if images_in_every_batch else None
+
+    @property
+    def num_dropped(self) -> Counter[str]:
+        """By kind of reason."""
+        return Counter(reason.kind for reason in self.dropped.values())
 
     def __len__(self) -> int:
         return len(self.rows)

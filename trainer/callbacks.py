@@ -19,11 +19,14 @@ from trainer.config import TrainConfig
 from trainer.held_out import num_since_best
 from trainer.record import Record
 from trainer.stop import StopRequest
+from trainer.validation import ScoredOnTheWay
 
 if TYPE_CHECKING:
     from trainer.learner import Learner
 
 LOOKS_A_TRAINING = 10
+VALIDATION = "validation_"
+"""What the names of figures on candidates begin with in the log."""
 
 
 class Pace(TrainerCallback):
@@ -88,6 +91,8 @@ class Progress(TrainerCallback):
             return
         if "held_out_loss" in logs:
             self._say_look(state, logs)
+        if VALIDATION + "random" in logs:
+            self._say_validation(state, logs)
         if "loss" in logs:
             self._say_step(state, logs)
 
@@ -100,6 +105,12 @@ class Progress(TrainerCallback):
             flush=True,
         )
         self._record.write_looks(looks_log(state))
+
+    def _say_validation(self, state: TrainerState, logs: dict[str, float]) -> None:
+        found = _validation_figures(logs)
+        told = "  ".join(f"{name.replace('_', ' ')} {value:.3f}" for name, value in found.items())
+        print(f"validation at step {state.global_step}: {told}", file=sys.stderr, flush=True)
+        self._record.write_validation(validation_log(state))
 
     def _say_step(self, state: TrainerState, logs: dict[str, float]) -> None:
         first_step, started = self._first
@@ -115,24 +126,34 @@ class Progress(TrainerCallback):
 
 
 class Looks(TrainerCallback):
-    """Looks at the held-out rows before the first step, every so many steps and behind the last one."""
+    """Looks at held-out rows and candidates before the first step, every so many steps and behind the last one."""
 
-    def __init__(self, learner: Learner, rows: EncodedRows, record: Record, config: TrainConfig) -> None:
+    def __init__(
+        self,
+        learner: Learner,
+        rows: EncodedRows,
+        validation: ScoredOnTheWay | None,
+        record: Record,
+        config: TrainConfig,
+    ) -> None:
         self._learner = learner
         self._rows = rows
+        self._validation = validation
         self._record = record
         self._keeps_best = config.early_stopping is not None
         self._interval = config.held_out_steps
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         self._interval = self._interval or max(1, math.ceil(state.max_steps / LOOKS_A_TRAINING))
-        if not looks_log(state):
+        if not looks_log(state) and not validation_log(state):
             self._look(state)
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         if state.global_step % self._interval and state.global_step < state.max_steps:
             return
+        logs_the_loss = control.should_log
         self._look(state)
+        control.should_log = logs_the_loss  # which the Trainer takes back with every log
         if self._keeps_best and num_since_best(losses_on_the_way(state)) == 0:
             state.best_model_checkpoint = str(self._record.checkpoint(state.global_step))
             control.should_save = True
@@ -140,8 +161,12 @@ class Looks(TrainerCallback):
             control.should_save = control.should_log = control.should_training_stop = True
 
     def _look(self, state: TrainerState) -> None:
-        found = self._learner.look(self._rows)
-        self._learner.log({f"held_out_{name}": value for name, value in msgspec.to_builtins(found).items()})
+        if len(self._rows):
+            found = msgspec.to_builtins(self._learner.look(self._rows))
+            self._learner.log({f"held_out_{name}": value for name, value in found.items()})
+        if self._validation:
+            figures = self._validation.figures(self._learner)
+            self._learner.log({VALIDATION + name: value for name, value in figures.items()})
 
 
 class Curves(TrainerCallback):
@@ -180,6 +205,22 @@ def loss_log(state: TrainerState) -> list[dict[str, Any]]:
 def looks_log(state: TrainerState) -> list[dict[str, Any]]:
     """Step, epoch and figures of every look at the held-out rows."""
     return [entry for entry in state.log_history if "held_out_loss" in entry]
+
+
+def validation_log(state: TrainerState) -> list[dict[str, Any]]:
+    """Step and figures of every look at the candidates, by their own names."""
+    looks = [entry for entry in state.log_history if VALIDATION + "random" in entry]
+    return [{"step": entry["step"], **_validation_figures(entry)} for entry in looks]
+
+
+def taken_validation(state: TrainerState, step: int) -> dict[str, float]:
+    """The figures under the weights of a step; {} where there was no look at the candidates."""
+    found = [entry for entry in state.log_history if VALIDATION + "random" in entry and entry["step"] == step]
+    return _validation_figures(found[-1]) if found else {}
+
+
+def _validation_figures(entry: dict[str, Any]) -> dict[str, float]:
+    return {name.removeprefix(VALIDATION): value for name, value in entry.items() if name.startswith(VALIDATION)}
 
 
 def losses_on_the_way(state: TrainerState) -> list[float]:

@@ -78,9 +78,15 @@ class TrainConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     held_out_fraction: float = 0.0
     """Share of the questions kept out of training: loss, step AUC and calibration are taken on them on the way."""
     held_out_steps: int | None = None
-    """Optimizer steps between two looks at the held-out rows; default: ten looks a training."""
+    """Optimizer steps between two looks at the held-out rows and candidates; default: ten looks a training."""
     early_stopping: int | None = None
     """End after this many looks without a lower held-out loss, and take the weights of the lowest."""
+    validation_candidates: tuple[str, ...] = ()
+    """Candidates files, as of bin/evaluate: Best-of-N is taken on them as often as --held-out-steps says."""
+    validation_image_root: str | None = None
+    """Folder that their image paths are relative to and never leave; default: that of each candidates file."""
+    validation_problems: int = 32
+    """Problems of them at the most, the first usable ones."""
     tensorboard: bool = True
     """Write the curves to OUT/tensorboard too."""
     seed: int = 0
@@ -125,6 +131,8 @@ class TrainConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
             raise UsageError(f"--torchrun {self.torchrun!r}: needs --processes")
         if self.early_stopping is not None and not self.held_out_fraction:
             raise UsageError(f"--early-stopping {self.early_stopping}: needs --held-out-fraction above 0")
+        if self.validation_image_root is not None and not self.validation_candidates:
+            raise UsageError(f"--validation-image-root {self.validation_image_root}: needs --validation-candidates")
 
     def require_paths(self) -> None:
         """UsageError where what a training needs, and a plan does not, is missing."""
@@ -170,6 +178,7 @@ _LEAST = {
     "lora_rank": 1,
     "held_out_steps": 1,
     "early_stopping": 1,
+    "validation_problems": 1,
     "save_steps": 1,
     "logging_steps": 1,
     "num_workers": 0,
@@ -178,5 +187,6 @@ _LEAST = {
 WITHOUT_EFFECT = (
     *("rows", "model", "out", "save_steps", "logging_steps", "num_workers", "keep_checkpoints"),
     *("tensorboard", "plan", "gpus", "processes", "torchrun"),
+    *("validation_candidates", "validation_image_root", "validation_problems"),
 )
-"""Flags that may differ when a training is taken up again; rows and model are compared by their contents."""
+"""Flags that may differ when a training is taken up again; rows, model and candidates are compared by contents."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import Any, Protocol
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 import numpy as np
@@ -16,6 +17,7 @@ from torch import distributed
 from trainer.batches import EncodedRows
 from trainer.prm import step_loss, step_scores
 
+T = TypeVar("T")
 Floats = npt.NDArray[np.float64]
 Scored = tuple[list[float], list[float], float, float]
 """Scores, labels, and the sums of loss and weight."""
@@ -42,18 +44,14 @@ class Forward(Protocol):
 
 def look(rows: EncodedRows, forward: Forward, batch_size: int, positive_weight: float = 1.0) -> Figures:
     """Figures over all labelled steps of rows, whose batches the ranks share among them."""
-    order = sorted(range(len(rows)), key=rows.lengths.__getitem__)
-    batches = [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
-    rank, num_ranks = (distributed.get_rank(), distributed.get_world_size()) if distributed.is_initialized() else (0, 1)
     scores: list[float] = []
     labels: list[float] = []
     loss = weight = 0.0
-    for first in range(0, len(batches), num_ranks):
-        mine = first + rank
-        batch = rows.collate([rows[at] for at in batches[min(mine, len(batches) - 1)]])
+    for places, counts_here in _turns(rows, batch_size):
+        batch = rows.collate([rows[at] for at in places])
         with torch.no_grad():
             logits = forward(batch).float().cpu()
-        if mine >= len(batches):
+        if not counts_here:
             continue
         targets = batch["labels"].cpu()
         known = targets.sum(dim=1) > 0
@@ -62,7 +60,34 @@ def look(rows: EncodedRows, forward: Forward, batch_size: int, positive_weight: 
         labels += (yes / positive_weight / (yes / positive_weight + no)).tolist()
         loss += float(step_loss(logits, targets))
         weight += float(targets.sum())
-    return figures(_of_all_ranks((scores, labels, loss, weight), num_ranks))
+    return figures(_of_all_ranks((scores, labels, loss, weight)))
+
+
+def score(rows: EncodedRows, forward: Forward, batch_size: int) -> dict[int, list[float]]:
+    """Scores (steps,) of every row, by its place among the rows that were given to be encoded; on every rank all."""
+    found: dict[int, list[float]] = {}
+    for places, counts_here in _turns(rows, batch_size):
+        encoded = [rows[at] for at in places]
+        with torch.no_grad():
+            logits = forward(rows.collate(encoded))
+        if not counts_here:
+            continue
+        scores = iter(step_scores(logits).tolist())
+        for at, row in zip(places, encoded, strict=True):
+            found[rows.rows.places[at]] = list(islice(scores, len(row["labels"])))
+    return {place: scores for part in _of_all_ranks(found) for place, scores in part.items()}
+
+
+def _turns(rows: EncodedRows, batch_size: int) -> Iterator[tuple[list[int], bool]]:
+    """The batches of this rank, short rows first, and whether each counts.
+
+    A rank that has no batch of its own left takes the last one again: all must take part in every pass.
+    """
+    order = sorted(range(len(rows)), key=rows.lengths.__getitem__)
+    batches = [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
+    num_ranks, rank = (distributed.get_world_size(), distributed.get_rank()) if distributed.is_initialized() else (1, 0)
+    for mine in range(rank, -(-len(batches) // num_ranks) * num_ranks, num_ranks):
+        yield batches[min(mine, len(batches) - 1)], mine < len(batches)
 
 
 def figures(parts: Sequence[Scored]) -> Figures:
@@ -84,10 +109,10 @@ def calibration_error(scores: Floats, labels: Floats) -> float:
     return float(np.abs(np.bincount(bins, weights=scores - labels)).sum() / len(scores))
 
 
-def _of_all_ranks(mine: Scored, num_ranks: int) -> list[Scored]:
-    if num_ranks == 1:
+def _of_all_ranks(mine: T) -> list[T]:
+    if not distributed.is_initialized() or distributed.get_world_size() == 1:
         return [mine]
-    parts: list[Any] = [None] * num_ranks
+    parts: list[Any] = [None] * distributed.get_world_size()
     distributed.all_gather_object(parts, mine)
     return parts
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import islice
 from typing import Any
 
@@ -14,7 +15,7 @@ from trainer.batches import EncodedRows, LengthGrouped
 from trainer.callbacks import losses_on_the_way
 from trainer.config import TrainConfig
 from trainer.encoding import Encoded, Encoder
-from trainer.held_out import Figures, look, num_since_best
+from trainer.held_out import Figures, Forward, look, num_since_best, score
 from trainer.prm import step_logits, step_loss
 
 
@@ -77,14 +78,24 @@ class Learner(Trainer):
 
     def look(self, rows: EncodedRows) -> Figures:
         """Figures on held-out rows; every process must come here."""
-        self.model.eval()
+        with self._looking() as forward:
+            return look(rows, forward, self.args.train_batch_size, self._positive_weight)
 
+    def score(self, rows: EncodedRows) -> dict[int, list[float]]:
+        """Scores of the steps of every row, by its place; every process must come here."""
+        with self._looking() as forward:
+            return score(rows, forward, self.args.train_batch_size)
+
+    @contextmanager
+    def _looking(self) -> Iterator[Forward]:
         def forward(batch: Encoded) -> torch.Tensor:
             return self._logits(self.model_wrapped, self._prepare_inputs(batch))
 
-        found = look(rows, forward, self.args.train_batch_size, self._positive_weight)
-        self.model.train()
-        return found
+        self.model.eval()
+        try:
+            yield forward
+        finally:
+            self.model.train()
 
     def take_best(self) -> None:
         """The weights of the best look, where early stopping keeps them."""

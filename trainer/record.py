@@ -4,6 +4,7 @@ train_config.json   every flag, and digests of the rows and the model it started
 checkpoints/        checkpoint-N each, "complete" in it once all of it is written
 train_log.json      loss, gradient norm and learning rate, a line of the progress each
 held_out_log.json   loss, step AUC and calibration of every look at the held-out rows
+validation_log.json Best-of-N of every look at the validation candidates
 tensorboard/        the same as curves
 finished.json       written last: the model is whole, and the same command has nothing left to do
 """
@@ -89,12 +90,18 @@ class Record:
     def write_looks(self, entries: list[dict[str, Any]]) -> None:
         _write(self.folder / "held_out_log.json", entries)
 
+    def write_validation(self, entries: list[dict[str, Any]]) -> None:
+        _write(self.folder / "validation_log.json", entries)
 
-def identity(config: TrainConfig, rows_digest: str, num_processes: int) -> dict[str, Any]:
-    """All that the weights follow from."""
+
+def identity(
+    config: TrainConfig, rows_digest: str, num_processes: int, validation_digest: str | None = None
+) -> dict[str, Any]:
+    """All that the weights follow from, and what the curves are taken on."""
     flags = {name: value for name, value in msgspec.to_builtins(config).items() if name not in WITHOUT_EFFECT}
     model = _model_digest(Path(config.model))
-    return {**flags, "rows_sha256": rows_digest, "model_sha256": model, "num_processes": num_processes}
+    digests = {"rows_sha256": rows_digest, "model_sha256": model, "validation_sha256": validation_digest}
+    return {**flags, **digests, "num_processes": num_processes}
 
 
 def _defaults() -> dict[str, Any]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from engine.errors import BadInput, ConfigurationError
-from trainer import environment, launching, rows
+from trainer import environment, launching, rows, validation
 from trainer.config import TrainConfig
 from trainer.record import Record, identity
 from trainer.stop import StopRequest, drained
@@ -18,14 +18,21 @@ if TYPE_CHECKING:
     from engine.records import TrainingRow
     from trainer import card
     from trainer.batches import EncodedRows
+    from trainer.encoding import Encoder
     from trainer.learner import Learner
+    from trainer.validation import ReadValidation, ScoredOnTheWay, Validation
 
 
 FEW_STEPS = 10
+NUM_SHOWN = 5
+"""Bad entries that are told with their reasons."""
 
 
-def train(config: TrainConfig) -> None:
-    """Train a PRM. Errors: Drained after a signal, BadInput where no row is usable, ConfigurationError."""
+def train(config: TrainConfig, reader: ReadValidation | None = None) -> None:
+    """Train a PRM; reader reads the candidates of --validation-candidates.
+
+    Errors: Drained after a signal, BadInput where no row or no candidate is usable, ConfigurationError.
+    """
     if config.plan:
         from trainer import plan
 
@@ -38,8 +45,11 @@ def train(config: TrainConfig) -> None:
     stop.install()
     read = rows.read(config.rows, config.loss_rule)
     _say(f"{len(read.rows)} rows, {read.num_bad} bad", *read.reasons)
+    candidates = validation.read(config, reader)
+    if candidates:
+        _say(f"validation: {candidates.title}, {len(candidates.reasons)} bad", *candidates.reasons[:NUM_SHOWN])
     record = Record(config.out)
-    what = identity(config, read.digest, environment.num_processes())
+    what = identity(config, read.digest, environment.num_processes(), candidates.digest if candidates else None)
     if not (Path(config.model) / "config.json").is_file():
         raise ConfigurationError(f"--model {config.model}: must be a local model folder, with config.json")
     if environment.rank() == 0:
@@ -49,15 +59,23 @@ def train(config: TrainConfig) -> None:
         return
     stop.check()
     environment.prepare()
-    _Training(config, read, record, stop).run()
+    _Training(config, read, candidates, record, stop).run()
 
 
 class _Training:
     """One training, from rows to the finished folder."""
 
-    def __init__(self, config: TrainConfig, read: rows.Rows, record: Record, stop: StopRequest) -> None:
+    def __init__(
+        self,
+        config: TrainConfig,
+        read: rows.Rows,
+        candidates: Validation | None,
+        record: Record,
+        stop: StopRequest,
+    ) -> None:
         self._config = config
         self._read = read
+        self._candidates = candidates
         self._record = record
         self._stop = stop
 
@@ -104,7 +122,8 @@ class _Training:
         _say(f"training on {args.world_size} x {args.device.type}")
         encoder = Encoder.load(config.model, config.max_length)
         parts = hold_out(self._taken(), config.held_out_fraction, config.seed)
-        with_images = environment.num_processes() > 1 or config.freeze_language
+        several = environment.num_processes() > 1
+        with_images = several or config.freeze_language
         kept, held = (
             EncodedRows(part, encoder, self._stop.check, config.loss_rule, with_images, config.weigh_by == "problem")
             for part in parts
@@ -112,14 +131,28 @@ class _Training:
         if not len(kept):
             raise BadInput(f"no row is left to train on; dropped: {dict(kept.num_dropped)}")
         _say(f"{len(kept)} rows to train on, {len(held)} held out, dropped: {dict(kept.num_dropped)}")
+        on_the_way = self._on_the_way(encoder, several)
         model = prm.load(config.model, encoder, prm.weights_dtype(args.bf16), config.attention)
         families.freeze(model, config.trained_parts)
         if config.lora_rank:
             model = lora.adapted(model, config)
         self._stop.check()
         learner = Learner(model, args, kept, encoder, config)
-        self._add_callbacks(learner, held)
+        self._add_callbacks(learner, held, on_the_way)
         return learner, kept, held
+
+    def _on_the_way(self, encoder: Encoder, several: bool) -> ScoredOnTheWay | None:
+        """The candidates as inputs, cut at the model's own context as in bin/evaluate, whatever --max-length is."""
+        from trainer.encoding import Encoder
+        from trainer.validation import ScoredOnTheWay
+
+        if not self._candidates:
+            return None
+        whole = Encoder.load(self._config.model) if self._config.max_length else encoder
+        found = ScoredOnTheWay(self._candidates, whole, self._stop.check, several)
+        if found.num_too_long:
+            _say(f"validation: {found.num_too_long} candidates are too long for the model and score 0")
+        return found
 
     def _taken(self) -> Sequence[TrainingRow]:
         """The rows that --select and the flags beside it take. BadInput where none is left."""
@@ -136,21 +169,21 @@ class _Training:
             _say(f"{len(taken)} of {len(rows)} rows taken (--select {config.select})")
         return taken
 
-    def _add_callbacks(self, learner: Learner, held: EncodedRows) -> None:
+    def _add_callbacks(self, learner: Learner, held: EncodedRows, on_the_way: ScoredOnTheWay | None) -> None:
         from trainer.callbacks import Curves, Looks, Pace, Progress
 
         learner.add_callback(Pace(learner.order, self._record, self._stop))
         learner.add_callback(Progress(self._record))
         if self._config.tensorboard:
             learner.add_callback(Curves(self._record.folder / "tensorboard"))
-        if len(held):
-            learner.add_callback(Looks(learner, held, self._record, self._config))
+        if len(held) or on_the_way:
+            learner.add_callback(Looks(learner, held, on_the_way, self._record, self._config))
 
     def _finish(self, learner: Learner, kept: EncodedRows, held: EncodedRows) -> None:
         import msgspec
 
         from trainer import card, lora
-        from trainer.callbacks import looks_log, loss_log
+        from trainer.callbacks import looks_log, loss_log, validation_log
 
         folder = self._record.folder
         outcome = self._outcome(learner, kept, held)
@@ -163,6 +196,8 @@ class _Training:
         log, looks = loss_log(learner.state), looks_log(learner.state)
         self._record.write_log(log)
         card.draw_loss(folder, log, looks)
+        if self._candidates:
+            card.draw_validation(folder, validation_log(learner.state), self._candidates.title)
         card.write_page(folder, self._config, outcome, self._read.digest)
         result: dict[str, Any] = msgspec.to_builtins(outcome)
         self._record.finish(result, self._config.keep_checkpoints)
@@ -170,10 +205,11 @@ class _Training:
 
     def _outcome(self, learner: Learner, kept: EncodedRows, held: EncodedRows) -> card.Outcome:
         from trainer import card
-        from trainer.callbacks import loss_log, taken_look
+        from trainer.callbacks import loss_log, taken_look, taken_validation
 
         labels = [label for row in kept.rows for label in row.labels if label is not None]
         taken = taken_look(learner.state, self._config)
+        taken_step = int(taken.get("step", learner.state.global_step))
         return card.Outcome(
             num_rows=len(kept),
             num_labels=len(labels),
@@ -184,10 +220,12 @@ class _Training:
             num_dropped=dict(kept.num_dropped + held.num_dropped),
             num_steps=learner.state.global_step,
             final_loss=loss_log(learner.state)[-1]["loss"],
-            taken_step=int(taken.get("step", learner.state.global_step)),
+            taken_step=taken_step,
             held_out_loss=taken.get("held_out_loss"),
             held_out_auc=taken.get("held_out_auc"),
             held_out_ece=taken.get("held_out_ece"),
+            validated_on=self._candidates.title if self._candidates else None,
+            validation=taken_validation(learner.state, taken_step),
         )
 
 

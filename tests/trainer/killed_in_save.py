@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from engine import commands
+from evaluator import validation
 from trainer.config import TrainConfig
 from trainer.train import train
 
@@ -27,4 +28,5 @@ def cut_save(content: Any, file: Any, *rest: Any, **options: Any) -> None:
 
 if __name__ == "__main__":
     torch.save = cut_save
-    commands.run(train, commands.parse(TrainConfig, sys.argv[2:], "train"))
+    config = commands.parse(TrainConfig, sys.argv[2:], "train")
+    commands.run(lambda config: train(config, validation.read), config)

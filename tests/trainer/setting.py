@@ -15,7 +15,7 @@ import psutil
 import torch
 from safetensors.torch import load_file
 
-from tests.trainer.samples import sixteen
+from tests.trainer.samples import candidates, sixteen
 from trainer.record import COMPLETE
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -31,11 +31,12 @@ class Setting:
         self.folder = folder
         self.policy = policy
         self.rows = sixteen(folder)
+        self.candidates = candidates(folder)
 
     def command(self, out: str, *more: str, launcher: Sequence[str] = ()) -> list[str]:
         start = [sys.executable, *launcher, str(ROOT / "bin" / "train")]
         paths = ["--rows", str(self.rows), "--model", str(self.policy), "--out", str(self.folder / out)]
-        return [*start, *paths, *FLAGS, *more]
+        return [*start, *paths, "--validation-candidates", str(self.candidates), *FLAGS, *more]
 
     def run(self, out: str, *more: str, launcher: Sequence[str] = ()) -> subprocess.CompletedProcess[str]:
         command = self.command(out, *more, launcher=launcher)
@@ -59,6 +60,12 @@ def assert_same_weights(one: Path, other: Path, tolerance: float) -> None:
 
 def losses(folder: Path) -> list[float]:
     return [entry["loss"] for entry in json.loads((folder / "train_log.json").read_text())]
+
+
+def best_of_n(folder: Path) -> list[dict[str, float]]:
+    """Figures of every look at the candidates."""
+    looks: list[dict[str, float]] = json.loads((folder / "validation_log.json").read_text())
+    return looks
 
 
 def signalled(command: list[str], at: int, whom: Callable[[int], int]) -> tuple[int, str]:

@@ -15,13 +15,15 @@ from transformers import AutoModelForImageTextToText, AutoProcessor
 
 from engine.errors import ConfigurationError, Drained
 from evaluator import Scorer
-from tests.trainer.samples import NUM_ROWS
+from evaluator.evaluate import EvaluateConfig, evaluate
+from tests.trainer.samples import NUM_CANDIDATES_PROBLEMS, NUM_ROWS
 from tests.trainer.setting import (
     BATCH_SIZE,
     NUM_STEPS,
     ROOT,
     Setting,
     assert_same_weights,
+    best_of_n,
     checkpoints,
     environment,
     free_port,
@@ -119,6 +121,21 @@ def test_training_tokens_are_scoring_tokens(undisturbed: Path, setting: Setting)
     assert torch.equal(before["input_ids"], after["input_ids"])
 
 
+def test_best_of_n_on_the_way_ends_with_the_figures_of_the_evaluation(undisturbed: Path, setting: Setting) -> None:
+    evaluate(EvaluateConfig(candidates=(str(setting.candidates),), prm=str(undisturbed), out=str(setting.folder / "e")))
+    evaluation = json.loads((setting.folder / "e" / "evaluation.json").read_text())["prm"]
+    same = {name: evaluation[name] for name in ("random", "majority", "weighted_vote")}
+    same |= {name: evaluation["best_of_n"][name]["accuracy"] for name in ("min", "product", "average")}
+    looks = best_of_n(undisturbed)
+    result = json.loads((undisturbed / "finished.json").read_text())
+    assert [look["step"] for look in looks] == list(range(NUM_STEPS + 1))
+    assert looks[-1] == pytest.approx({**same, "pass": evaluation["pass_all"], "step": NUM_STEPS})
+    assert len({look["average"] for look in looks}) > 1, "these candidates tell no weights apart"
+    assert result["validation"] == pytest.approx({**same, "pass": evaluation["pass_all"]})
+    assert f"| Best-of-N, min | {same['min']:.3f} |" in (undisturbed / "README.md").read_text()
+    assert (undisturbed / "validation.png").read_bytes().startswith(b"\x89PNG")
+
+
 def test_a_training_shorter_than_the_logging_interval_says_its_loss_too(setting: Setting) -> None:
     done = setting.run("short", "--max-steps", "1", "--logging-steps", "10")
     assert done.returncode == 0, done.stderr
@@ -159,6 +176,7 @@ def test_a_killed_training_goes_on_to_the_same_weights(undisturbed: Path, settin
     assert f"going on from checkpoint-{found}" in done.stderr
     assert_same_weights(undisturbed, folder, tolerance=1e-6)
     assert losses(folder) == pytest.approx(losses(undisturbed), abs=1e-5)
+    assert best_of_n(folder) == best_of_n(undisturbed)
 
 
 def test_a_checkpoint_cut_in_writing_is_not_the_one_that_is_taken_up(undisturbed: Path, setting: Setting) -> None:
@@ -224,6 +242,14 @@ def test_two_processes_under_zero_3_train_to_the_weights_of_one_under_zero_1(und
     """Text and images fall unevenly on the two; the loss is a mean over both."""
     assert losses(by_two) == pytest.approx(losses(undisturbed), abs=1e-3)
     assert_same_weights(undisturbed, by_two, tolerance=1e-4)
+
+
+def test_two_processes_under_zero_3_score_candidates_as_one_does(undisturbed: Path, by_two: Path) -> None:
+    """Exactly so before the first step; their weights differ by rounding later, and one problem may turn on it."""
+    ours, others = best_of_n(by_two), best_of_n(undisturbed)
+    assert ours[0] == others[0]
+    for mine, other in zip(ours, others, strict=True):
+        assert mine == pytest.approx(other, abs=1 / NUM_CANDIDATES_PROBLEMS + 1e-9)
 
 
 def test_ranks_save_one_step_and_end_with_75_whoever_got_the_signal(by_two: Path, setting: Setting) -> None:
