@@ -31,7 +31,7 @@ def advice(config: AnnotateConfig, roots: Sequence[Estimate]) -> Iterator[str]:
     if share["truncated"] >= MANY:
         yield f"many run into --max-new-tokens {config.max_new_tokens}: raise it, or lower --temperature"
     if share["unknown"] >= MANY:
-        yield "many answers are beyond the rules: give a model by --judge-url"
+        yield "many answers are beyond the rules: give a model by --judge-url or --judge-model-path"
     yield from _about_roots(roots)
     yield from _about_steps(roots)
 

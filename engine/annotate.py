@@ -85,7 +85,7 @@ async def _parts(
         end_orphans(Path(config.store))
         policy = await unless_draining(draining, start_enduring(config, policy_of))
         try:
-            judge = await judge_of(config, store)
+            judge = await unless_draining(draining, judge_of(config, store))
             try:
                 yield store, policy, judge
             finally:

@@ -19,6 +19,7 @@ from engine.config import AnnotateConfig, SearchRule
 from engine.few_shot import read_examples
 from engine.judge.base import Judge
 from engine.judge.flags import judge_identity
+from engine.lifecycle import unless_draining
 from engine.load import judge_load
 from engine.meter import Meter
 from engine.policy.base import Policy
@@ -66,7 +67,7 @@ async def dry_run(config: AnnotateConfig, seeds: SeedSet, policy: Policy, judge_
     """Grow, show and count. A signal ends it with what has been grown by then."""
     chosen = sample(seeds.problems, config.dry_run, config.run_seed)
     with tempfile.TemporaryDirectory(prefix="omegaprm-dry-run-") as folder, Store.open(Path(folder)) as store:
-        judge = await judge_of(config, store)
+        judge = await unless_draining(meter.draining, judge_of(config, store))
         try:
             progress = Progress(len(chosen))
             meter.run(progress, policy, judge)
@@ -218,7 +219,7 @@ def _cost_lines(config: AnnotateConfig, cost: Cost, num_problems: int) -> Iterat
         f"{whole.num_tokens:.0f} tokens, {whole.seconds / 3600:.2f} hours at this rate"
     )
     if judge_identity(config):
-        yield f"=== judge's endpoint: {whole.num_judge_requests:.0f} requests"
+        yield f"=== judge's model: {whole.num_judge_requests:.0f} requests"
     if (money := config.part(Prices).cost(whole.seconds, int(whole.num_tokens), 0)) is not None:
         yield f"=== cost by the prices given, without the judge's tokens: {money:.2f}"
     open_then, open_now = min(config.concurrency, num_problems), min(config.concurrency, cost.num_problems)

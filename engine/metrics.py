@@ -72,7 +72,7 @@ FIGURES = (
     Figure("omegaprm_requests_running", "gauge", "Sequences being decoded", lambda s: s.num_requests_running),
     Figure("omegaprm_requests_waiting", "gauge", "Sequences waiting for room", lambda s: s.num_requests_waiting),
     Figure("omegaprm_judge_queue", "gauge", "Comparisons that are waited for", lambda s: s.judge_queue),
-    Figure("omegaprm_judge_requests_total", "counter", "To the judge's endpoint", lambda s: s.num_judge_requests),
+    Figure("omegaprm_judge_requests_total", "counter", "To the judge's model", lambda s: s.num_judge_requests),
     Figure("omegaprm_judge_failures_total", "counter", "Requests of these that failed", lambda s: s.num_judge_failures),
     Figure("omegaprm_judge_tokens_total", "counter", "Its prompts and replies", lambda s: s.num_judge_tokens),
     Figure("omegaprm_cost", "gauge", "Cost so far, in the currency of the prices", lambda s: s.cost),

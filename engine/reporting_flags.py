@@ -23,7 +23,7 @@ class ReportingFlags(JudgeFlags, frozen=True, kw_only=True, forbid_unknown_field
     price_per_million_tokens: float = 0.0
     """What a million tokens of rollouts cost, where an endpoint charges for them; prompts are not counted."""
     judge_price_per_million_tokens: float = 0.0
-    """What a million tokens of the judge's endpoint cost, prompt and reply alike."""
+    """What a million tokens of the judge's model cost, prompt and reply alike."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

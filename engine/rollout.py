@@ -200,7 +200,7 @@ async def _sample_all(
     draining = meter.draining
     policy = await unless_draining(draining, start_enduring(config, policy_of))
     try:
-        judge = await judge_of(config)
+        judge = await unless_draining(draining, judge_of(config))
         try:
             progress = Progress(len(seeds.problems), len(finished), num_rejected=len(seeds.rejected))
             base = image_base(config)

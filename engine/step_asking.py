@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from engine import images, journal
 from engine.export import ExportConfig, problem_rows
-from engine.judge.endpoint import Spent, Unanswered
+from engine.judge.chatting import Spent, Unanswered
 from engine.judge.step_rule import StepRule
 from engine.opinions import Opinion, StepJudge, opinions_of, stored_judge, write_judge, write_opinion
 from engine.progress import clock_text

@@ -19,7 +19,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from multiprocessing.connection import Connection
 
 from engine.judge import exact
-from engine.judge.endpoint import Reply
+from engine.judge.chatting import Reply
 from engine.judge.llm import ASKING, filled, read_verdict
 from engine.records import Problem, Verdict
 

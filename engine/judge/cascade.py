@@ -83,10 +83,10 @@ class Cascade:
         return verdict
 
     def judge_load(self) -> JudgeLoad:
-        """Comparisons under way, and what the model's endpoint was asked."""
-        spent = None if self._llm is None else getattr(self._llm.chatting, "spent", None)
-        if spent is None:
+        """Comparisons under way, and what the model was asked."""
+        if self._llm is None:
             return JudgeLoad(queue=len(self._asking))
+        spent = self._llm.chatting.spent
         return JudgeLoad(
             queue=len(self._asking),
             num_requests=spent.num_requests,

@@ -20,6 +20,7 @@ import msgspec
 
 from engine import log
 from engine.errors import ConfigurationError, JudgeUnreachable, OmegaprmError
+from engine.judge.chatting import Reply, Spent, Unanswered, Usage
 from engine.judge.circuit import Circuit, Pace, retry_after_seconds
 
 MAX_BODY_BYTES = 1 << 20
@@ -55,21 +56,6 @@ class Subject(msgspec.Struct, frozen=True):
 JUDGE = Subject()
 
 
-class Reply(msgspec.Struct, frozen=True):
-    """The text of a reply, "" where it is none, and whether it ran into the token limit."""
-
-    text: str
-    cut: bool
-
-
-class Unanswered(Exception):
-    """This one request gets no reply, while the endpoint works: refused, or failing every time."""
-
-    def __init__(self, kind: str, reason: str) -> None:
-        super().__init__(reason)
-        self.kind = kind
-
-
 class _Failed(Exception):
     """One try failed; pause is what the endpoint asked for in seconds."""
 
@@ -86,11 +72,6 @@ class _Message(msgspec.Struct):
 class _Choice(msgspec.Struct):
     message: _Message
     finish_reason: str | None = None
-
-
-class Usage(msgspec.Struct):
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
 
 
 class _Completion(msgspec.Struct):
@@ -114,16 +95,6 @@ class Answer(Protocol):
 
 
 Body = TypeVar("Body", bound=Answer)
-
-
-class Spent(msgspec.Struct):
-    """What an endpoint was asked so far."""
-
-    num_requests: int = 0
-    num_replies: int = 0
-    num_failures: int = 0
-    num_prompt_tokens: int = 0
-    num_completion_tokens: int = 0
 
 
 class Endpoint:
@@ -184,8 +155,8 @@ class Endpoint:
             raise
         return endpoint
 
-    async def chat(self, messages: list[dict[str, Any]], max_tokens: int, temperature: float) -> Reply:
-        """The reply to a chat; errors as those of ask()."""
+    async def chat(self, messages: list[dict[str, Any]], max_tokens: int, temperature: float, draw: int = 0) -> Reply:
+        """The reply to a chat; errors as those of ask(). The endpoint draws as it likes, draw is not sent."""
         request = {"messages": messages, "max_tokens": max_tokens, "temperature": temperature}
         choice = (await self.ask(request, _Completion)).choices[0]
         return Reply(choice.message.content or "", choice.finish_reason == "length")

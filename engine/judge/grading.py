@@ -22,7 +22,7 @@ from engine import foreign
 from engine.errors import BadInput, Drained, StoreFailed
 from engine.judge.base import Judge
 from engine.judge.flags import JudgeFlags, judge_identity
-from engine.lifecycle import drain_on_signal
+from engine.lifecycle import drain_on_signal, unless_draining
 from engine.records import Candidates, Problem, Verdict
 
 MAX_ROWS_AT_ONCE = 64
@@ -172,7 +172,7 @@ async def _grade_with_cascade(rows: list[tuple[dict[str, Any], Candidates]], con
         cache = None
         if judge_identity(config):
             cache = StoredVerdicts(stack.enter_context(Store.open(_verdicts_folder(config))))
-        judge = await start_cascade(config, cache)
+        judge = await unless_draining(draining, start_cascade(config, cache))
         try:
             return await grade_rows(rows, judge, draining)
         finally:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Literal, Protocol
+from typing import Literal
 
 import msgspec
 
-from engine.judge.endpoint import Reply, Unanswered
+from engine.judge.chatting import Chatting, Reply, Unanswered
 from engine.judge.flags import JudgeTemplate
 from engine.records import Problem, Verdict
 
@@ -80,14 +80,6 @@ ASKING: dict[JudgeTemplate, Asking] = {
 }
 
 
-class Chatting(Protocol):
-    """What answers a chat: an endpoint or a model in an engine here. Errors: Unanswered, JudgeUnreachable."""
-
-    async def chat(self, messages: list[dict[str, Any]], max_tokens: int, temperature: float) -> Reply: ...
-
-    async def close(self) -> None: ...
-
-
 class LlmRule:
     """Asks a model whether an answer says what the reference says."""
 
@@ -98,14 +90,14 @@ class LlmRule:
         self._max_tokens = max_tokens
 
     async def compare(self, problem: Problem, answer: str) -> Verdict:
-        """The model's verdict; unknown where it gives none in max_asks replies. Raises JudgeUnreachable."""
+        """The model's verdict; unknown where it gives none in max_asks replies. Raises JudgeUnreachable, EngineDied."""
         asking = ASKING[self._template]
         text = filled(asking.text, question=problem.question, reference=problem.correct_answer, answer=answer)
         messages = [{"role": "user", "content": text}]
         for ask in range(self._max_asks):
             temperature = asking.temperature_again if ask else asking.temperature
             try:
-                reply = await self.chatting.chat(messages, asking.max_tokens or self._max_tokens, temperature)
+                reply = await self.chatting.chat(messages, asking.max_tokens or self._max_tokens, temperature, ask)
             except Unanswered as error:
                 return Verdict("unknown", f"llm-{error.kind}")
             verdict = read_verdict(reply, self._template)

@@ -6,8 +6,8 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from engine.judge.endpoint import Reply
-from engine.judge.llm import Chatting, filled
+from engine.judge.chatting import Chatting, Reply
+from engine.judge.llm import filled
 from engine.records import Problem
 
 TEMPERATURE = 0.0
@@ -57,7 +57,7 @@ class StepRule:
         messages = [{"role": "user", "content": content(problem, before, step, images)}]
         for ask in range(self._max_asks):
             temperature = TEMPERATURE_AGAIN if ask else TEMPERATURE
-            opinion = read_opinion(await self.chatting.chat(messages, self._max_tokens, temperature))
+            opinion = read_opinion(await self.chatting.chat(messages, self._max_tokens, temperature, ask))
             if opinion is not None:
                 return opinion
         return None

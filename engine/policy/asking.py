@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from engine.config import Sampling
-from engine.judge.endpoint import Usage
+from engine.judge.chatting import Usage
 from engine.policy.base import Completion
 from engine.prompts import Turns
 

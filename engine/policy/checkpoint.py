@@ -22,15 +22,15 @@ _TEXT_FILES = (
 )
 
 
-def require(model: str) -> Path:
-    """The model's folder; ConfigurationError where it is not one that Hugging Face could load."""
+def require(model: str, flag: str = "--model") -> Path:
+    """The model's folder; ConfigurationError, naming the flag, where it is not one that Hugging Face could load."""
     folder = Path(model)
     if not folder.is_dir():
-        raise ConfigurationError(f"--model {model}: must be a local folder with a Hugging Face model")
+        raise ConfigurationError(f"{flag} {model}: must be a local folder with a Hugging Face model")
     if not (folder / "config.json").is_file():
-        raise ConfigurationError(f"--model {model}: there is no config.json in this folder")
+        raise ConfigurationError(f"{flag} {model}: there is no config.json in this folder")
     if not weights(folder):
-        raise ConfigurationError(f"--model {model}: there are no weights (*.safetensors) in this folder")
+        raise ConfigurationError(f"{flag} {model}: there are no weights (*.safetensors) in this folder")
     return folder
 
 
@@ -39,9 +39,9 @@ def weights(folder: Path) -> list[Path]:
     return sorted(folder.glob("*.safetensors")) or sorted(folder.glob("*.bin"))
 
 
-def describe(model: str) -> dict[str, str]:
+def describe(model: str, flag: str = "--model") -> dict[str, str]:
     """SHA-256 (16 hex digits) of the model's config, weights and text side, whatever the folder is called."""
-    folder = require(model)
+    folder = require(model, flag)
     return {
         "model_config": _digest([folder / "config.json"]),
         "model_weights": _digest(weights(folder)),
@@ -49,9 +49,9 @@ def describe(model: str) -> dict[str, str]:
     }
 
 
-def model_digest(model: str) -> str:
+def model_digest(model: str, flag: str = "--model") -> str:
     """One value for all that describe() names."""
-    return "-".join(describe(model).values())
+    return "-".join(describe(model, flag).values())
 
 
 def text_digest(model: str) -> str:

@@ -20,7 +20,8 @@ from engine.config import PolicyFlags, Sampling
 from engine.errors import ConfigurationError, PolicyUnreachable
 from engine.few_shot import read_examples
 from engine.images import ImageError, resolve
-from engine.judge.endpoint import Endpoint, Subject, Unanswered
+from engine.judge.chatting import Unanswered
+from engine.judge.endpoint import Endpoint, Subject
 from engine.policy.asking import Completions, chat_fields, completions, sampling_fields
 from engine.policy.base import Completion, ProblemFailed, Prompt
 from engine.policy.chat import Chat

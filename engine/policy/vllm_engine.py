@@ -98,10 +98,13 @@ def _cpu_arguments(options: EngineOptions) -> dict[str, Any]:
     }
 
 
-async def start(folder: Path, options: EngineOptions) -> Any:
-    """An AsyncLLM that is ready. ConfigurationError: vLLM refuses the options; EngineDied: no start."""
+async def start(folder: Path, options: EngineOptions, flag: str = "--model") -> Any:
+    """An AsyncLLM that is ready. ConfigurationError: vLLM refuses the options; EngineDied: no start.
+
+    flag: what named the folder, for messages.
+    """
     prepare(folder)
-    config = await in_thread(lambda: _configure(folder, options))
+    config = await in_thread(lambda: _configure(folder, options, flag))
     try:
         return await _launched(config)
     except (RuntimeError, ValueError) as error:
@@ -111,14 +114,16 @@ async def start(folder: Path, options: EngineOptions) -> Any:
 async def _launched(config: Any) -> Any:
     """The engine, loaded off the event loop so that signals are heard; cancelled, it is ended where it stands.
 
-    The loop's own threads live as long as the loop: the kernel ends the core with the thread that started it.
+    Another engine of this process goes on. The loop's own threads live as long as the loop: the kernel ends the core
+    with the thread that started it.
     """
+    others = set(multiprocessing.active_children())
     loading = asyncio.create_task(asyncio.to_thread(_launch, config))
     try:
         return await asyncio.shield(loading)
     except asyncio.CancelledError:
         while not loading.done():
-            for child in multiprocessing.active_children():
+            for child in set(multiprocessing.active_children()) - others:
                 child.kill()
             await asyncio.wait({loading}, timeout=KILL_AGAIN_SECONDS)
         if not loading.exception():
@@ -135,13 +140,13 @@ def _launch(config: Any) -> Any:
     return engine
 
 
-def _configure(folder: Path, options: EngineOptions) -> Any:
+def _configure(folder: Path, options: EngineOptions, flag: str) -> Any:
     from vllm.engine.arg_utils import AsyncEngineArgs
 
     try:
         return AsyncEngineArgs(**arguments(folder, options)).create_engine_config()
     except (ValueError, OSError, AssertionError, NotImplementedError) as error:
-        raise ConfigurationError(f"--model {folder}: vLLM refuses this set-up: {_reason(error)}") from error
+        raise ConfigurationError(f"{flag} {folder}: vLLM refuses this set-up: {_reason(error)}") from error
 
 
 def _reason(error: Exception) -> str:

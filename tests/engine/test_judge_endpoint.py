@@ -13,8 +13,9 @@ import pytest
 
 from engine.errors import ConfigurationError, JudgeUnreachable, UsageError
 from engine.judge.cascade import Cascade
+from engine.judge.chatting import Reply, Unanswered
 from engine.judge.circuit import Circuit, Pace, retry_after_seconds
-from engine.judge.endpoint import MAX_TRIES, Endpoint, Reply, Unanswered
+from engine.judge.endpoint import MAX_TRIES, Endpoint
 from engine.judge.flags import KEY_VARIABLE, JudgeFlags, judge_identity, judge_settings
 from engine.judge.llm import ASKING, LlmRule, filled, read_verdict
 from engine.judge.math_rule import MathVerify

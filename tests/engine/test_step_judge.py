@@ -19,8 +19,8 @@ from engine import journal
 from engine.consensus import AGREE, JUDGE_ALONE, MC_ALONE, NO_OPINION
 from engine.errors import ConfigurationError, JudgeUnreachable, UsageError
 from engine.export import ExportConfig, export
+from engine.judge.chatting import Reply
 from engine.judge.circuit import Pace
-from engine.judge.endpoint import Reply
 from engine.judge.step_rule import read_opinion
 from engine.opinions import opinions_of, stored_judge
 from engine.records import parse_process_text

@@ -16,8 +16,13 @@ from PIL import Image
 from engine import images
 from engine.ahead import Ahead, closing
 from engine.config import EngineOptions, Sampling, SearchRule
-from engine.errors import ConfigurationError, EngineDied
+from engine.errors import ConfigurationError, EngineDied, JudgeUnreachable
 from engine.judge.cascade import Cascade
+from engine.judge.chatting import Unanswered
+from engine.judge.flags import JudgeFlags
+from engine.judge.llm import LlmRule
+from engine.judge.local import LocalModel
+from engine.judge.opening import start_cascade
 from engine.policy import checkpoint
 from engine.policy.base import Completion, ProblemFailed, Prompt
 from engine.policy.vllm_policy import VllmPolicy
@@ -26,6 +31,7 @@ from engine.prompts import parse, read_step
 from engine.records import Problem
 from engine.search import Search
 from engine.store import Store
+from tests.fakes import tiny_judge
 
 pytestmark = [pytest.mark.engine, pytest.mark.asyncio(loop_scope="module")]
 
@@ -61,8 +67,12 @@ def sum_of(formula: str, *prefix: str) -> Prompt:
     return Prompt(Problem(id=formula, question=f"What is {formula}?", correct_answer="0"), prefix)
 
 
+def cores() -> list[psutil.Process]:
+    return [one for one in psutil.Process().children(recursive=True) if "EngineCore" in one.name()]
+
+
 def core() -> psutil.Process:
-    (found,) = [one for one in psutil.Process().children(recursive=True) if "EngineCore" in one.name()]
+    (found,) = cores()
     return found
 
 
@@ -190,6 +200,35 @@ async def test_sampling_ahead_stores_the_very_estimates_of_a_search_without_it(
     assert sampler.counts.wanted > 0
     assert len(stored[0]) > len(problems), "some tree was searched"
     assert stored[0] == stored[1]
+
+
+async def test_a_judge_in_an_engine_beside_reads_its_own_verdicts_and_leaves_the_policy_be(
+    policy: VllmPolicy, tmp_path: Path
+) -> None:
+    before, others = await policy.sample(sum_of("3+4*2"), 8, 7), cores()
+    flags = JudgeFlags(judge_model_path=str(tiny_judge.write(tmp_path)), judge_template="mmprm", judge_kv_cache_gib=0.1)
+    judge = await start_cascade(flags)
+    try:
+        problem = Problem(id="p", question="Which?", correct_answer="a cat")
+        judging = [judge.grade(problem, f"a small dog {ending}") for ending in ("2", "3", "x", "1" * 900)]
+        during, *verdicts = await asyncio.gather(policy.sample(sum_of("3+4*2"), 8, 7), *judging)
+        assert [(one.outcome, one.rule) for one in verdicts] == [
+            ("correct", "llm"), ("incorrect", "llm"), ("unknown", "llm-unread"), ("incorrect", "llm"),
+        ]  # fmt: skip
+        assert (judge.judge_load().num_requests, judge.judge_load().num_failures) == (1 + 1 + 3 + 1, 0)
+        assert before == during
+
+        assert isinstance(judge._llm, LlmRule)
+        model = judge._llm.chatting
+        assert isinstance(model, LocalModel)
+        with pytest.raises(Unanswered, match="context length"):
+            await model.chat([{"role": "user", "content": "2" * 3000}], 8, 0.0)
+        hurried = LocalModel(model._engine, 4, patience_seconds=0.01, request_seconds=0.001)
+        with pytest.raises(JudgeUnreachable, match=r"--judge-patience-seconds 0\.01"):
+            await hurried.chat([{"role": "user", "content": "2" * 1000}], 1000, 1.0)
+    finally:
+        await judge.close()
+    assert cores() == others
 
 
 async def test_a_cancelled_call_aborts_its_request(policy: VllmPolicy) -> None:
