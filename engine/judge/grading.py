@@ -106,7 +106,7 @@ def read_rows(path: Path) -> tuple[list[tuple[dict[str, Any], Candidates]], list
     for index, row in enumerate(table):
         try:
             usable.append((row, candidates_of(row)))
-        except (ValueError, msgspec.ValidationError) as error:
+        except ValueError as error:
             malformed.append(MalformedRow(index, str(error)))
     return usable, malformed
 
@@ -116,7 +116,10 @@ def candidates_of(row: Any) -> Candidates:
     if not isinstance(row, dict):
         raise ValueError(f"must be an object, is {type(row).__name__}")
     plain = _plain(row)
-    candidates = msgspec.convert(plain, Candidates)
+    try:
+        candidates = msgspec.convert(plain, Candidates)
+    except msgspec.ValidationError as error:
+        raise ValueError(str(error).replace(f"`{foreign.Written.__name__}`", "`float`")) from error
     if not candidates.correct_answer.strip():
         raise ValueError("correct_answer: must not be blank")
     if not candidates.solutions_splits:
@@ -142,6 +145,10 @@ def _plain(row: dict[str, Any]) -> dict[str, Any]:
         plain["answers"] = ["" if answer is None else _text("answers", answer) for answer in plain["answers"]]
     if isinstance(plain.get("labels"), list):
         plain["labels"] = [int(label) if label in (0, 1) else label for label in plain["labels"]]
+    images = plain.get("image_path")
+    for image in images if isinstance(images, list) else (images,):
+        if isinstance(image, str):
+            _text("image_path", image)
     steps = plain.get("solutions_splits")
     for text in (plain.get("question"), *(step for split in steps or () if isinstance(split, list) for step in split)):
         if isinstance(text, str):
@@ -212,9 +219,19 @@ async def _grade_row(row: dict[str, Any], candidates: Candidates, judge: Judge) 
 
 
 def write_rows(path: Path, grading: Grading) -> None:
-    """Replace path by the judged rows, in one step. Other fields of a row stay as they were."""
-    rows = [{**row.row, "labels": list(row.labels), "answers": list(row.answers)} for row in grading.rows]
-    write_json(path, rows)
+    """Replace path by the judged rows, in one step. Other fields of a row stay as they were.
+
+    A reference that was a number is written as the text it was judged by: 8.50 is another reference than 8.5.
+    """
+    write_json(path, [{**one.row, **_filled_in(one)} for one in grading.rows])
+
+
+def _filled_in(row: JudgedRow) -> dict[str, Any]:
+    return {
+        "correct_answer": row.candidates.correct_answer,
+        "labels": list(row.labels),
+        "answers": list(row.answers),
+    }
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -80,6 +80,13 @@ def test_rows_without_labels_have_nothing_to_compare(tmp_path, capsys):
         (row(question="half \ud800"), "must be text in Unicode"),
         (row(correct_answer=float("nan")), "correct_answer: must be text in Unicode or a finite number"),
         (row(correct_answer=float("inf")), "correct_answer: must be text in Unicode or a finite number"),
+        (row(correct_answer=True), "correct_answer: must be text in Unicode or a finite number"),
+        (row(answers=["5", 1e400, 6]), "answers: must be text in Unicode or a finite number"),
+        (row(answers=["5", [6], 6]), "answers: must be text in Unicode or a finite number"),
+        (row(answers=5.5), "Expected `array`, got `float` - at `$.answers`"),
+        (row(solutions_splits=[["count", 5]], labels=[]), "Expected `str`, got `int` - at `$.solutions_splits[0][1]`"),
+        (row(solutions_splits=[["count", 5.0]], labels=[]), "Expected `str`, got `float`"),
+        (row(image_path=["a.png", "\ud800"]), "image_path: must be text in Unicode"),
     ],
 )
 def test_a_malformed_row_is_reported_with_index_field_and_rule_and_the_rest_goes_on(tmp_path, capsys, broken, reason):
@@ -110,6 +117,25 @@ def test_a_number_is_judged_with_the_decimals_it_was_written_with(tmp_path):
     (tmp_path / "in.json").write_text("\ufeff" + text.replace("4711", "8.50"))
     grade_file(JudgeConfig(candidates=str(tmp_path / "in.json"), out=str(tmp_path / "out.json")))
     assert json.loads((tmp_path / "out.json").read_text())[0]["labels"] == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("reference", "answers", "labels"),
+    [
+        ("5", '[5, "5", 5.0, 6]', [1, 1, 1, 0]),
+        ("8.50", '[8.54, 8.5, 8.496, "8.51"]', [0, 1, 1, 0]),
+        ("-0.0", "[0, -0.0, 0e5, 1]", [1, 1, 1, 0]),
+        ("1E3", '[1000, 1e3, "1,000", 1e2]', [1, 1, 1, 0]),
+        ("9" * 5000, "[5, 6.5, 1e-400, 1e300]", [0, 0, 0, 0]),
+    ],
+)
+def test_numbers_are_judged_as_their_text_and_the_output_is_judged_the_same_again(tmp_path, reference, answers, labels):
+    text = json.dumps([row(correct_answer=4711, solutions_splits=[["a"]] * 4, answers=815, labels=[])])
+    (tmp_path / "in.json").write_text(text.replace("4711", reference).replace("815", answers))
+    for source in ("in.json", "out.json"):
+        grade_file(JudgeConfig(candidates=str(tmp_path / source), out=str(tmp_path / "out.json")))
+        (judged,) = json.loads((tmp_path / "out.json").read_text())
+        assert (judged["correct_answer"], judged["labels"]) == (reference, labels)
 
 
 def test_a_failed_write_leaves_the_old_output_and_no_rest(tmp_path):
