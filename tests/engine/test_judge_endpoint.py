@@ -2,9 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-import random
 import re
-import resource
 import socket
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -21,6 +19,7 @@ from engine.judge.llm import ASKING, LlmRule, filled, read_verdict
 from engine.judge.math_rule import MathVerify
 from engine.judge.opening import start_cascade
 from engine.records import Problem, Verdict
+from tests.engine.judge_under_faults import judge_under_faults
 from tests.fakes.chat_server import PROBE, ChatServer, serving
 
 QUICK = Pace(first_seconds=0.001, max_seconds=0.02, open_after=5)
@@ -153,51 +152,16 @@ async def test_replies_and_tokens_are_counted():
         assert (endpoint.spent.num_prompt_tokens, endpoint.spent.num_completion_tokens) == (20, 4)
 
 
-def truth(number: int) -> str:
-    return ("correct", "incorrect")[number % 2]
-
-
-def scripted_verdict(prompt: str) -> str:
-    """What the fake says of "thing N"; a share of its replies cannot be read, whatever they contain."""
-    number = int(re.findall(r"thing (\d+)", prompt)[-1])
-    unread = ("I think it is correct.", "Verdict: correct\nVerdict: incorrect", "Verdict: maybe", "")
-    if random.random() < 0.1:
-        return random.choice(unread)
-    return f"They {'agree' if truth(number) == 'correct' else 'differ'}.\n\nVerdict: {truth(number)}"
-
-
 async def test_no_verdict_is_invented_and_no_call_repeated_whatever_the_endpoint_does():
-    """Most calls fail in one of many ways; what comes out is the endpoint's own word or unknown.
-
-    No call here meets its own deadline: a reply that is written just as its caller leaves is rightly asked for again.
-    """
-    random.seed(7)
-    kinds = ("answer",) * 10 + FAULTS[:-1] + ("slow",)
-    pace = Pace(first_seconds=0.001, max_seconds=0.02, open_after=30)
-
-    def behave(number: int) -> str:
-        return {700: "hang_up", 300: "huge"}.get(number % 1500) or random.choice(kinds)
-
-    async with (
-        serving(scripted_verdict) as server,
-        asking(server, request_seconds=60.0, concurrency=64, pace=pace) as endpoint,
-    ):
-        server.behave = behave
-        judge = Cascade(MathVerify(1, 5.0), None, LlmRule(endpoint, "own", 1, 64))
-        memory_before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        num_pairs, verdicts = 0, []
-        while server.num_calls < NUM_CALLS:
-            batch = range(num_pairs, num_pairs + 1000)
-            verdicts += await asyncio.gather(*(judge.grade(problem(), f"thing {number}") for number in batch))
-            num_pairs += 1000
-        wrong = [at for at, one in enumerate(verdicts) if one.outcome not in ("unknown", truth(at))]
-        assert wrong == []
-        assert {one.rule for one in verdicts} <= {"llm", "llm-unread", "llm-failed"}
-        assert sum(one.outcome != "unknown" for one in verdicts) > 0.8 * num_pairs
-        assert server.repeated == []
-        grown_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - memory_before
-        assert grown_kib < 100_000 + 2 * num_pairs, "the fake itself remembers every prompt, of 1.3 KiB"
-        await judge.close()
+    """Most calls fail in one of many ways; what comes out is the endpoint's own word or unknown."""
+    outcome = await judge_under_faults(NUM_CALLS)
+    assert outcome.num_calls >= NUM_CALLS
+    assert {"hang", "huge", "hang_up", "slow", *FAULTS} <= set(outcome.by_kind)
+    assert outcome.invented == []
+    assert outcome.repeated == []
+    assert outcome.verdicts["unknown", "llm-failed"] < 0.05 * outcome.verdicts.total()
+    warm = outcome.resident_mib[len(outcome.resident_mib) // 2]
+    assert outcome.peak_mib < warm + 16 + NUM_CALLS / 2000, "a remembered verdict takes less than 1 KiB"
 
 
 @pytest.mark.parametrize(

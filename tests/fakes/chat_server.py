@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import json
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any
 
 from aiohttp import web
@@ -176,12 +176,16 @@ BEHAVIOURS = {
 
 @contextlib.asynccontextmanager
 async def serving(
-    answering: Answering = lambda prompt: "Verdict: correct", behaving: Behaving = lambda number: "answer"
+    answering: Answering = lambda prompt: "Verdict: correct",
+    behaving: Behaving = lambda number: "answer",
+    pages: Mapping[str, Callable[[ChatServer], Awaitable[web.Response]]] | None = None,
 ) -> AsyncIterator[ChatServer]:
-    """A server on a free loopback port while the body runs; its base URL ends with /v1."""
+    """A server on a free loopback port while the body runs; its base URL ends with /v1. pages: what else it shows."""
     server = ChatServer(answering, behaving)
     app = web.Application()
     app.router.add_post("/v1/chat/completions", server.handle)
+    for path, page in (pages or {}).items():
+        app.router.add_get(path, lambda request, page=page: page(server))
     runner = web.AppRunner(app, shutdown_timeout=0.1, access_log=None)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
