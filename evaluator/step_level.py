@@ -28,6 +28,7 @@ def step_level(scores: Nested, labels: Nested, threshold: float = THRESHOLD) -> 
     """All step-level figures: AUC pooled and within problems, accuracy, F1, calibration, first errors.
 
     within_problem_auc is the mean over the num_problems_with_both problems that hold both kinds of steps.
+    running_min_auc gives each step the lowest score of its solution so far: no step behind an error is right.
     ValueError where the shapes of scores and labels differ.
     """
     values, truths = _flat(scores), _flat(labels)
@@ -40,6 +41,7 @@ def step_level(scores: Nested, labels: Nested, threshold: float = THRESHOLD) -> 
         "num_steps": len(values),
         "num_wrong_steps": int((truths == 0).sum()),
         "auc": auc(values, truths),
+        "running_min_auc": auc(_flat(running_min(scores)), truths),
         "within_problem_auc": float(np.mean(known)) if known else None,
         "num_problems_with_both": len(known),
         "accuracy": accuracy(values, truths, threshold),
@@ -54,6 +56,10 @@ def step_level(scores: Nested, labels: Nested, threshold: float = THRESHOLD) -> 
 
 def _flat(nested: Nested) -> Floats:
     return np.array([value for problem in nested for steps in problem for value in steps], dtype=np.float64)
+
+
+def running_min(scores: Nested) -> Nested:
+    return [[np.minimum.accumulate(steps).tolist() for steps in problem] for problem in scores]
 
 
 def auc(scores: Floats, labels: Floats) -> float | None:

@@ -41,7 +41,7 @@ def print_figures(console: Console, title: str, figures: Figures, baseline: Figu
 def print_step_level(console: Console, figures: Figures, name: str) -> None:
     """Step-level figures, one a line."""
     _say(console, f"steps, {name}: {figures['num_steps']}, {figures['num_wrong_steps']} of them wrong")
-    for key in ("auc", "within_problem_auc", "accuracy", "best_f1", "macro_f1", "ece"):
+    for key in ("auc", "running_min_auc", "within_problem_auc", "accuracy", "best_f1", "macro_f1", "ece"):
         _say(console, f"  {key:<20} {number(figures[key])}")
     _say(console, f"  {'first_error_f1':<20} {number(figures['first_error']['f1'])}")
 

@@ -45,6 +45,13 @@ def test_auc_within_a_problem_is_blind_to_how_hard_problems_are():
     assert found["auc"] == pytest.approx(4 / 6)
 
 
+def test_a_step_behind_an_error_is_held_to_the_lowest_score_so_far():
+    # The step after the error scores high, as it is right by itself; its label is that of a lost solution.
+    found = step_level([[[0.9, 0.2, 0.95], [0.8, 0.7, 0.75]]], [[[1, 0, 0], [1, 1, 1]]])
+    assert found["running_min_auc"] == 1.0
+    assert found["auc"] == pytest.approx(4 / 8)
+
+
 def test_accuracy_counts_a_score_of_one_half_as_right():
     assert accuracy(*arrays([0.5, 0.49, 0.9, 0.1], [1, 0, 0, 0])) == pytest.approx(0.75)
 
