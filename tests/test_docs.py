@@ -163,6 +163,25 @@ def test_the_sample_of_a_config_file_is_read(tmp_path: Path) -> None:
     assert (config.num_rollouts, config.max_searches, config.length_scale) == (8, 100, 500.0)
 
 
+def test_the_table_of_published_presets_shows_every_value_that_they_set() -> None:
+    plain: Any = commands.parse(struct_of("annotate"), ["--seeds", "s", "--model", "m", "--store", "d"], "annotate")
+    shown: dict[str, dict[str, str]] = {"default": {}, "mmprm": {}, "paper": {}}
+    for flags, *columns in table(ROOT / "docs" / "from-mm-prm.md", "| flags | default |"):
+        names = [name.removeprefix("--").replace("-", "_") for name in FLAG.findall(flags)]
+        for column, cell in zip(shown, columns, strict=True):
+            if cell != "-":
+                shown[column] |= dict(zip(names, cell.split(", "), strict=True))
+    assert {name: as_shown(getattr(plain, name)) for name in shown["default"]} == shown["default"]
+    for preset in ("mmprm", "paper"):
+        assert {name: as_shown(value) for name, value in PRESETS[preset].items()} == shown[preset]
+        assert set(PRESETS[preset]) <= set(shown["default"])
+
+
+def as_shown(value: Any) -> str:
+    """1000 and 2000.0 as people write them; 1.0 stays apart from the count 1."""
+    return f"{value:g}" if isinstance(value, float) and value != 1.0 else str(value)
+
+
 @pytest.mark.parametrize("document", [README, FORMATS], ids=lambda path: path.name)
 def test_documented_exit_codes_are_those_of_the_errors(document: Path) -> None:
     of_errors = {error.exit_code for error in errors.OmegaprmError.__subclasses__()}

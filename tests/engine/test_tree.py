@@ -167,9 +167,9 @@ def test_replaying_any_beginning_gives_the_live_tree(rule: SearchRule, name: str
 
 
 def test_presets_are_the_published_settings():
-    assert {name: PRESETS["mmprm"][name] for name in ("num_rollouts", "max_searches", "rollout_budget")} == {
-        "num_rollouts": 16,
-        "max_searches": 200,
-        "rollout_budget": 1000,
-    }
-    assert (PRESETS["paper"]["length_scale"], PRESETS["paper"]["num_rollouts"]) == (500.0, 8)
+    """MM-PRM's shipped arguments (arXiv 2505.13427) and section 4.1 of OmegaPRM (arXiv 2406.06592)."""
+    search = {"alpha": 0.5, "beta": 0.9, "c_puct": 0.125}
+    shipped = search | {"num_rollouts": 16, "max_searches": 200, "rollout_budget": 1000, "length_scale": 2000.0}
+    shipped |= {"temperature": 1.0, "top_k": 50, "top_p": 0.9, "repetition_penalty": 1.05, "max_new_tokens": 4096}
+    assert {name: PRESETS["mmprm"][name] for name in shipped} == shipped
+    assert PRESETS["paper"] == search | {"num_rollouts": 8, "max_searches": 100, "length_scale": 500.0}
