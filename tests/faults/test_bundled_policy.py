@@ -19,6 +19,10 @@ from tests.faults.daemon import ROOT, exported
 
 NUM_PROBLEMS = {False: 6, True: 10}
 """In CI and where thorough; an engine takes far longer to start than to sample for one of them."""
+NUM_KILLS = {False: 3, True: 8}
+"""Of a daemon that grows trees, beside one while it loads and one of its engine."""
+MAX_COMMITS = {False: 5, True: 4}
+"""Group commits, of some 30 and 45, that a daemon may do before its kill, so that none finishes first."""
 GONE_SECONDS = 20
 """Time that a dead daemon's processes get to be gone; the kernel needs far less."""
 
@@ -104,10 +108,10 @@ def kill_while_loading(seeds: list[str], store: Path) -> None:
     kill_and_see_all_gone(process)
 
 
-def kill_while_growing(seeds: list[str], store: Path, rng: random.Random) -> None:
-    """Some commits after the engine is there."""
+def kill_while_growing(seeds: list[str], store: Path, num_commits: int) -> None:
+    """So many commits after the engine is there."""
     process = annotate(seeds, store)
-    wait_for_commits(process, store, rng.randint(1, 7))
+    wait_for_commits(process, store, num_commits)
     kill_and_see_all_gone(process)
 
 
@@ -135,12 +139,11 @@ def test_kills_of_the_real_daemon_and_then_of_its_engine_leave_the_undisturbed_e
     thorough: bool,
     record_property: Callable[[str, object], None],
 ) -> None:
-    num_kills = 5 if thorough else 1
+    num_kills = NUM_KILLS[thorough]
     record_property("tries", 2 + num_kills)
-    rng = random.Random()
     kill_while_loading(seeds, tmp_path / "killed")
     for _ in range(num_kills):
-        kill_while_growing(seeds, tmp_path / "killed", rng)
+        kill_while_growing(seeds, tmp_path / "killed", random.randint(1, MAX_COMMITS[thorough]))
     assert "starting it again" in finish_with_the_engine_killed(seeds, tmp_path / "killed")
     assert exported(tmp_path / "killed", tmp_path / "out") == whole
 
