@@ -93,11 +93,14 @@ def load(
 
 def _rows(file: Path, flag: str) -> list[Any]:
     try:
-        rows = foreign.decode(file.read_bytes())
+        content = file.read_bytes()
+        if not content.strip():
+            raise BadInput(f"{flag} {file}: is empty")
+        rows = foreign.decode(content)
     except OSError as error:
         raise BadInput(f"{flag} {file}: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
-        raise BadInput(f"{flag} {file}: not JSON: {error}") from error
+        raise BadInput(f"{flag} {file}: not JSON: {error}; must be one JSON list, not JSONL") from error
     if not isinstance(rows, list):
         raise BadInput(f"{flag} {file}: must be a JSON list, one entry a problem")
     return rows
@@ -147,7 +150,9 @@ def _solutions(row: dict[str, Any]) -> tuple[tuple[str, ...], ...]:
 
 def _labels(row: dict[str, Any], num: int) -> tuple[int, ...]:
     labels = row.get("labels")
-    require(isinstance(labels, list), "labels", "must be there, 1 for a right solution and 0 for a wrong one")
+    require(
+        isinstance(labels, list), "labels", "must be there, 1 for a right solution and 0 for a wrong one (bin/judge)"
+    )
     assert isinstance(labels, list)
     require(len(labels) == num, "labels", f"must be as many as the {num} solutions, found {len(labels)}")
     return _zeros_and_ones(labels, "labels")

@@ -6,24 +6,32 @@ train_log.json      loss, gradient norm and learning rate, a line of the progres
 held_out_log.json   loss, step AUC and calibration of every look at the held-out rows
 validation_log.json Best-of-N of every look at the validation candidates
 tensorboard/        the same as curves
+training.lock       held while a process trains here
 finished.json       written last: the model is whole, and the same command has nothing left to do
 """
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
 import shutil
+import time
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import msgspec
 
-from engine.errors import ConfigurationError, StoreFailed
+from engine.errors import ConfigurationError, StoreFailed, StoreHeld
 from trainer.config import WITHOUT_EFFECT, TrainConfig
 
 COMPLETE = "complete"
+LOCK_FILE = "training.lock"
+"""Held, by flock, by the process that trains here; a dead one's holds nothing."""
+LOCK_TRIES, LOCK_PAUSE_SECONDS = 20, 0.5
+"""The data loaders of a killed training outlive it by some seconds, and hold what it held."""
+SHA256_DIGITS = 64
 SAMPLE_BYTES = 2**16
 """Read at both ends of each weights file to tell models apart; training changes every weight."""
 
@@ -42,19 +50,36 @@ class Record:
         return self._finished.exists()
 
     def claim(self, identity: dict[str, Any], config: TrainConfig) -> None:
-        """Write down what this training is. ConfigurationError where the folder holds another one."""
-        if self._config.exists():
-            earlier = json.loads(self._config.read_text())["identity"]
-            there = {**_defaults(), **earlier}
-            different = [name for name in identity if identity[name] != there.get(name)]
-            if different:
-                values = ", ".join(f"{name} {there.get(name)!r} there, {identity[name]!r} here" for name in different)
-                raise ConfigurationError(f"--out {self.folder}: holds another training: {values}")
+        """Write down what this training is, and keep other processes out while this one lives.
+
+        Flags that failed before the first checkpoint bind nobody. ConfigurationError where the folder holds the
+        work of another training, StoreHeld where one is under way.
+        """
+        if self.is_finished:
+            return self._require_same(identity)
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
+            self._lock = (self.folder / LOCK_FILE).open("a")
         except OSError as error:
             raise StoreFailed(f"--out {self.folder}: {error.strerror}") from error
+        if not _taken(self._lock):
+            raise StoreHeld(f"--out {self.folder}: another process is training there")
+        if self.newest_checkpoint():
+            self._require_same(identity)
         _write(self._config, {"identity": identity, "config": msgspec.to_builtins(config)})
+
+    def _require_same(self, identity: dict[str, Any]) -> None:
+        there = {**_defaults(), **json.loads(self._config.read_text())["identity"]}
+        different = [
+            f"{_flag(name)} {_shown(there.get(name))} there, {_shown(value)} here"
+            for name, value in identity.items()
+            if value != there.get(name)
+        ]
+        if different:
+            raise ConfigurationError(
+                f"--out {self.folder}: holds another training: {', '.join(different)}; "
+                "name another --out, or give the flags and files of that one"
+            )
 
     def newest_checkpoint(self) -> Path | None:
         """The last checkpoint that was written to its end."""
@@ -77,6 +102,7 @@ class Record:
 
     def finish(self, result: dict[str, Any], keep_checkpoints: bool) -> None:
         _write(self._finished, result)
+        (self.folder / LOCK_FILE).unlink(missing_ok=True)
         if not keep_checkpoints:
             self.remove_checkpoints()
 
@@ -107,6 +133,29 @@ def identity(
 def _defaults() -> dict[str, Any]:
     """What a training that was started before a flag existed was under."""
     return {field.name: field.default for field in msgspec.structs.fields(TrainConfig)}
+
+
+def _taken(lock: IO[str]) -> bool:
+    """Whether the lock is ours; on a file system that knows none nobody is kept out."""
+    for _ in range(LOCK_TRIES):
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(LOCK_PAUSE_SECONDS)
+        except OSError:
+            return True
+        else:
+            return True
+    return False
+
+
+def _flag(name: str) -> str:
+    """An entry of the identity as a person gave it."""
+    return "--" + name.replace("_", "-") if name in _defaults() else name.replace("_", " ")
+
+
+def _shown(value: Any) -> str:
+    return f"{value[:8]}…" if isinstance(value, str) and len(value) == SHA256_DIGITS else repr(value)
 
 
 def _model_digest(folder: Path) -> str:

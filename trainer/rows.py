@@ -23,6 +23,8 @@ from trainer.layouts import Broken, parse
 from trainer.targets import LossRule, has_weight
 
 MAX_REASONS_KEPT = 5
+PRM800K_KEYS = {"question", "label"}
+"""Of a row whose values may all be objects, as those of a meta file are."""
 NO_STEP_LEFT = "no step is left for the loss to be taken at"
 
 
@@ -112,6 +114,8 @@ def read(files: Sequence[str], rule: LossRule | None = None) -> Rows:
     reader = _Reader(rule or LossRule())
     for source in (source for file in files for source in _sources(Path(file))):
         reader.take(source)
+    if not len(reader.rows) and not reader.num_bad:
+        raise BadInput(f"--rows {' '.join(files)}: no row in it, or none that repeat_time takes")
     if not len(reader.rows):
         raise BadInput("\n".join([f"--rows {' '.join(files)}: no usable row, {reader.num_bad} bad", *reader.reasons]))
     return Rows(reader.rows, reader.num_bad, reader.reasons, reader.digest.hexdigest())
@@ -201,10 +205,16 @@ def _meta(file: Path) -> dict[str, dict[str, Any]] | None:
         return None
     except OSError as error:
         raise BadInput(f"--rows {file}: {error.strerror}") from error
-    if not isinstance(content, dict) or not content:
+    if isinstance(content, list):
+        raise BadInput(f"--rows {file}: is a JSON list; rows are JSONL, one object a line")
+    if not isinstance(content, dict) or not content or not all(isinstance(it, dict) for it in content.values()):
         return None
-    is_meta = all(isinstance(entry, dict) and "annotation" in entry for entry in content.values())
-    return content if is_meta else None
+    if content.keys() >= PRM800K_KEYS:
+        return None
+    names = [name for name, entry in content.items() if "annotation" not in entry]
+    if names:
+        raise BadInput(f"--rows {file}: {names[0]}.annotation: must name the rows of this data set, a JSONL file")
+    return content
 
 
 def _repeated(found: Sequence[tuple[int, int]], repeat: float) -> Sequence[tuple[int, int]]:

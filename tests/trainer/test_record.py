@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from engine.errors import BadInput, ConfigurationError, UsageError
+import trainer.record
+from engine.errors import BadInput, ConfigurationError, StoreHeld, UsageError
 from trainer.arguments import deepspeed_config, micro_batch_size
 from trainer.config import TrainConfig
-from trainer.record import Record, identity
+from trainer.record import LOCK_FILE, Record, identity
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -48,14 +49,41 @@ def test_flags_outside_their_range_are_named() -> None:
         config(held_out_fraction=1.0)
 
 
-def test_a_folder_is_claimed_by_one_training(tmp_path: Path) -> None:
-    record = Record(str(tmp_path))
-    record.claim(identity(config(), "rows", 1), config())
-    record.claim(identity(config(save_steps=7), "rows", 1), config(save_steps=7))
-    with pytest.raises(ConfigurationError, match="rows_sha256 'rows' there, 'other' here"):
-        record.claim(identity(config(), "other", 1), config())
-    with pytest.raises(ConfigurationError, match="loss 'soft' there, 'hard' here"):
-        record.claim(identity(config(loss="hard"), "rows", 1), config())
+def claim(folder: Path, rows: str = "rows", **flags: object) -> Record:
+    """What bin/train does to its folder at its start, as a process of its own would."""
+    record = Record(str(folder))
+    record.claim(identity(config(**flags), rows, 1), config(**flags))
+    return record
+
+
+def test_a_folder_with_a_checkpoint_goes_on_under_its_own_flags_alone(tmp_path: Path) -> None:
+    record = claim(tmp_path)
+    record.checkpoint(3).mkdir(parents=True)
+    record.complete(3)
+    del record
+    claim(tmp_path, save_steps=7)
+    with pytest.raises(ConfigurationError, match="rows sha256 'rows' there, 'other' here; name another --out"):
+        claim(tmp_path, rows="other")
+    with pytest.raises(ConfigurationError, match=r"--learning-rate 2e-06 there, 0\.1 here"):
+        claim(tmp_path, learning_rate=0.1)
+
+
+def test_flags_that_failed_before_a_checkpoint_may_be_corrected(tmp_path: Path) -> None:
+    claim(tmp_path, deepspeed="zero5").checkpoint(3).mkdir(parents=True)
+    claim(tmp_path, deepspeed="zero2").finish({}, keep_checkpoints=False)
+    with pytest.raises(ConfigurationError, match="--deepspeed 'zero2' there, 'zero3' here"):
+        claim(tmp_path, deepspeed="zero3")
+
+
+def test_a_second_process_does_not_train_in_a_folder_where_one_trains(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trainer.record, "LOCK_PAUSE_SECONDS", 0.001)
+    first = claim(tmp_path)
+    with pytest.raises(StoreHeld, match="another process is training there"):
+        claim(tmp_path, loss="hard")
+    first.finish({}, keep_checkpoints=False)
+    assert not (tmp_path / LOCK_FILE).exists()
 
 
 def test_a_batch_is_cut_into_whole_passes() -> None:

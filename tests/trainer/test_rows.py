@@ -96,6 +96,21 @@ def test_no_usable_row_is_bad_input_with_the_reasons(tmp_path: Path) -> None:
         rows.read([str(tmp_path / "nowhere.jsonl")])
 
 
+@pytest.mark.parametrize(
+    ("content", "rule"),
+    [
+        ("", "no row in it"),
+        (json.dumps([GOOD], indent=1), r"is a JSON list; rows are JSONL, one object a line"),
+        ('{\n"a": {"annotatoin": "a.jsonl"}\n}', r"a\.annotation: must name the rows"),
+    ],
+)
+def test_a_file_that_is_no_rows_at_all_is_told_by_what_it_is(tmp_path: Path, content: str, rule: str) -> None:
+    file = tmp_path / "rows.json"
+    file.write_text(content)
+    with pytest.raises(BadInput, match=rf"rows\.json: {rule}"):
+        rows.read([str(file)])
+
+
 def test_a_meta_file_names_rows_images_and_repetitions(tmp_path: Path) -> None:
     (tmp_path / "images").mkdir()
     name = picture(tmp_path / "images", 1)

@@ -160,7 +160,7 @@ def test_a_finished_training_is_not_run_again(undisturbed: Path, setting: Settin
 def test_another_training_in_the_same_folder_is_refused(undisturbed: Path, setting: Setting) -> None:
     done = setting.run("undisturbed", "--learning-rate", "5e-4")
     assert done.returncode == ConfigurationError.exit_code
-    assert "learning_rate 0.001 there, 0.0005 here" in done.stderr
+    assert "--learning-rate 0.001 there, 0.0005 here" in done.stderr
 
 
 def test_a_killed_training_goes_on_to_the_same_weights(undisturbed: Path, setting: Setting) -> None:
