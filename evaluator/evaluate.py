@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from engine.errors import StoreFailed, UsageError
+from engine.errors import ConfigurationError, StoreFailed, UsageError
 from evaluator.benchmarks import Rows
 from evaluator.candidates import Loaded, load
 from evaluator.config import EvaluateConfig
@@ -54,9 +54,11 @@ def evaluate(config: EvaluateConfig, open_scorer: OpenScorer | None = None) -> N
     Errors: BadInput without a usable entry, ConfigurationError for what is no PRM, Drained on a signal with
     all scores so far on disk, StoreFailed where the output cannot be written.
     """
+    models = {"prm": config.prm, "baseline": config.baseline, "compare": config.compare}
+    if open_scorer is None:
+        _require_checkpoints(models)
     work = _read(config)
     out = Path(config.out)
-    models = {"prm": config.prm, "baseline": config.baseline, "compare": config.compare}
     try:
         out.mkdir(parents=True, exist_ok=True)
         with drain_asked() as stopped:
@@ -72,6 +74,15 @@ def evaluate(config: EvaluateConfig, open_scorer: OpenScorer | None = None) -> N
     except OSError as error:
         raise StoreFailed(f"--out {out}: {error.strerror or error}") from error
     _print(config, result)
+
+
+def _require_checkpoints(models: dict[str, str | None]) -> None:
+    """ConfigurationError, before anything heavy is imported, where a flag names no model."""
+    for name, model in models.items():
+        if model and not (Path(model) / "config.json").is_file():
+            raise ConfigurationError(
+                f"--{name} {model}: must be the folder of a Hugging Face checkpoint, with config.json"
+            )
 
 
 def _read(config: EvaluateConfig) -> Work:

@@ -115,7 +115,7 @@ def read(benchmark: str, files: Sequence[str], image_root: str | None = None) ->
     rejected: list[Rejected] = []
     for file in map(Path, files):
         root = Path(image_root) if image_root is not None else file.parent
-        before = len(solutions)
+        before, bad_before = len(solutions), len(rejected)
         for index, row in enumerate(_rows(benchmark, file)):
             try:
                 require(isinstance(row, dict), "entry", "must be a JSON object")
@@ -123,7 +123,7 @@ def read(benchmark: str, files: Sequence[str], image_root: str | None = None) ->
             except Broken as broken:
                 rejected.append(Rejected(str(file), index, *broken.args))
         if len(solutions) == before:
-            first = f"; the first bad one: {rejected[-1]}" if rejected else ""
+            first = f"; the first bad one: {rejected[bad_before]}" if rejected[bad_before:] else ""
             raise BadInput(f"--{benchmark} {file}: no usable entry{first}")
     return Samples(tuple(solutions), tuple(rejected))
 

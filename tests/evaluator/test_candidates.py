@@ -96,6 +96,16 @@ def test_a_file_without_a_usable_entry_ends_with_65(tmp_path, content):
     assert caught.value.exit_code == 65
 
 
+@pytest.mark.parametrize(
+    ("content", "rule"),
+    [("\n", "is empty"), (f"{json.dumps(GOOD)}\n" * 2, "must be one JSON list, not JSONL")],
+)
+def test_a_file_that_is_no_list_is_told_by_what_it_is(tmp_path, content, rule):
+    (tmp_path / "rollouts.json").write_text(content)
+    with pytest.raises(BadInput, match=rf"rollouts\.json: .*{rule}"):
+        load([str(tmp_path / "rollouts.json")])
+
+
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(BadInput, match=r"nowhere\.json: No such file"):
         load([str(tmp_path / "nowhere.json")])

@@ -164,6 +164,17 @@ def test_a_prm_that_is_no_folder_is_named(config, tmp_path):
         evaluate(made, lambda *_: ScriptedScorer())
 
 
+def test_a_folder_that_is_no_checkpoint_is_refused_by_its_flag_before_torch_is_imported(config, tmp_path):
+    made = config([entry("p", [1, 0])])
+    words = ["--candidates", *made.candidates, "--prm", made.prm, "--out", made.out]
+    asked = "import sys; from evaluator.evaluate import *; from engine import commands\n"
+    asked += "try: evaluate(commands.parse(EvaluateConfig, sys.argv[1:], 'evaluate'))\n"
+    asked += "except Exception as error: print(error, 'torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", asked, *words], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    rule = "must be the folder of a Hugging Face checkpoint, with config.json"
+    assert done.stdout.strip() == f"--prm {made.prm}: {rule} False", done.stderr
+
+
 def test_nothing_usable_ends_with_65_before_a_model_is_opened(config):
     with pytest.raises(BadInput, match="no usable entry"):
         evaluate(config([{"id": 1}]), lambda *_: pytest.fail("the scorer was opened"))

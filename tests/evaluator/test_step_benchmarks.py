@@ -103,8 +103,8 @@ def test_a_broken_row_is_named_and_spares_the_others(benchmark, row, field, tmp_
     samples = read(benchmark, [str(tmp_path / "f.jsonl")])
     assert [(one.index, one.field) for one in samples.rejected] == [(0, field)]
     assert len(samples.solutions) == 1
-    (tmp_path / "f.jsonl").write_text(json.dumps(row))
-    with pytest.raises(BadInput, match=field):
+    (tmp_path / "f.jsonl").write_text("\n".join(map(json.dumps, [row, 8])))
+    with pytest.raises(BadInput, match=rf"the first bad one: \S+\[0\]: {field}"):
         read(benchmark, [str(tmp_path / "f.jsonl")])
 
 

@@ -17,10 +17,19 @@ NUM_PROBLEMS = 30
 THOROUGH_TRIES = 100
 """From so many on, every test does all it can; below, CI's choice."""
 SAMPLED = 4
+TEST_SECONDS, TRY_SECONDS = 300, 3
+"""What a test gets, and for each of --tries more where it repeats itself so often."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "family(name): the family of faults that a test belongs to, see tests/faults")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    seconds = TEST_SECONDS + TRY_SECONDS * config.getoption("--tries")
+    for item in items:
+        if "tries" in getattr(item, "fixturenames", ()) and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(seconds))
 
 
 @pytest.fixture(scope="session")
