@@ -78,6 +78,7 @@ def figures(
     "random", "majority", "weighted_vote" are accuracies with all n candidates, "pass" {"1": ...} to 16 (None
     beyond the largest n), "best_of_n" {aggregation: accuracy, low, high, minus_random, minus_random_low,
     minus_random_high, gap_closed, gap_closed_low, gap_closed_high, note}, "votes" the same for the two votes,
+    "weighted_minus_majority" {difference, low, high} of the two, paired by problem,
     "curves" lists over N = 1..n with "n" itself, "intervals" [low, high] of the plain figures. Intervals are
     95 %, from bootstrap draws over problems. What is undefined is None. ValueError where nothing is given or
     shapes differ.
@@ -95,6 +96,7 @@ def figures(
         "pass_all": means["pass"],
         "best_of_n": {name: against_random(name, means, samples) for name in AGGREGATIONS},
         "votes": {name: against_random(name, means, samples) for name in plain[1:]},
+        "weighted_minus_majority": _difference("weighted_vote", "majority", means, samples),
         "curves": _mean_curves(curves),
         "intervals": {
             **{name: list(interval(samples[name])) for name in plain},
@@ -174,6 +176,11 @@ def against_random(name: str, means: dict[str, float], samples: dict[str, Floats
         "gap_closed_high": _known(closed_high),
         "note": note(gain_low, gain_high),
     }
+
+
+def _difference(name: str, other: str, means: dict[str, float], samples: dict[str, Floats]) -> dict[str, float]:
+    low, high = interval(samples[name] - samples[other])
+    return {"difference": means[name] - means[other], "low": low, "high": high}
 
 
 def _known(value: float) -> float | None:

@@ -32,10 +32,16 @@ def print_figures(console: Console, title: str, figures: Figures, baseline: Figu
     most = figures["most_candidates"]
     _say(console, f"{title}: {size(figures)}, 95 % intervals; gap: of the way from random to pass@{most}")
     console.print(table)
-    for line in (f"{passes(figures)}.", variety(figures), unshown(figures, "PRM")):
+    for line in (f"{passes(figures)}.", votes_apart(figures), variety(figures), unshown(figures, "PRM")):
         _say(console, line)
     if baseline:
         _say(console, unshown(baseline, "baseline"))
+
+
+def votes_apart(figures: Figures) -> str:
+    row = figures["weighted_minus_majority"]
+    low, high = 100 * row["low"], 100 * row["high"]
+    return f"Weighted vote less majority vote: {100 * row['difference']:+.1f} [{low:+.1f}, {high:+.1f}]."
 
 
 def print_step_level(console: Console, figures: Figures, name: str) -> None:

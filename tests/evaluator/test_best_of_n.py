@@ -70,6 +70,18 @@ def test_figures_worked_by_hand():
     assert (found["num_problems"], found["distinct_texts"], found["distinct_answers"]) == (2, 2.0, 2.0)
 
 
+def test_the_weighted_vote_less_the_majority_is_paired_by_problem():
+    # Two wrong answers agree and outvote a right one that scores high; where all agree the votes are one.
+    won = problem([1, 0, 0], ["4", "5", "5"], "won")
+    same = problem([1, 1, 1], ["4", "4", "4"], "same")
+    scores = [[[0.9], [0.1], [0.1]], [[0.5], [0.5], [0.5]]]
+    found = figures([won, same], scores, draws=400)["weighted_minus_majority"]
+    assert found["difference"] == pytest.approx(0.5)
+    assert (found["low"], found["high"]) == (0.0, 1.0)
+    always = figures([won] * 4, scores[:1] * 4, draws=50)["weighted_minus_majority"]
+    assert always == {"difference": 1.0, "low": 1.0, "high": 1.0}
+
+
 PROBLEMS = st.lists(
     st.lists(st.tuples(st.integers(0, 1), st.sampled_from("abc"), st.floats(0, 1)), min_size=1, max_size=6),
     min_size=1,
