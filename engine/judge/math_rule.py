@@ -68,10 +68,7 @@ class MathVerify:
         """
         worker = await self._idle.get()
         try:
-            wanted, given = (formula(text) for text in lists.as_sets(reference, answer))
-            if "=" not in wanted:
-                given = last_value(given)
-            return _VERDICTS[await worker.ask(wanted, given)]
+            return _VERDICTS[await worker.ask(*formulas(reference, answer))]
         finally:
             self._idle.put_nowait(worker)
 
@@ -83,6 +80,12 @@ class MathVerify:
     async def close(self) -> None:
         for worker in self._workers:
             await worker.stop()
+
+
+def formulas(reference: str, answer: str) -> tuple[str, str]:
+    """What a worker compares for two normalised answers."""
+    wanted, given = (formula(text) for text in lists.as_sets(reference, answer))
+    return wanted, given if "=" in wanted else last_value(given)
 
 
 def formula(text: str) -> str:

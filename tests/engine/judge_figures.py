@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 
 from engine.judge.cascade import Cascade
 from engine.records import Problem
@@ -15,9 +16,16 @@ BOMBS = (
     *("(" * 450 + "x" + ")" * 450, "1+" * 500_000),
 )
 
+Pairing = Callable[[int], tuple[str, str]]
+"""The reference and the answer of that number, which only a comparison tells the same."""
+
 
 def algebra(number: int) -> Problem:
     return Problem(id=str(number), question="", correct_answer=f"x+{number}")
+
+
+def asked(reference: str) -> Problem:
+    return Problem(id="", question="", correct_answer=reference)
 
 
 async def cached_per_second(num: int = NUM_CACHED) -> float:
@@ -33,12 +41,26 @@ async def cached_per_second(num: int = NUM_CACHED) -> float:
     return num / seconds
 
 
-async def compared_per_second(num: int = NUM_COMPARED, num_workers: int = 2) -> float:
+def sums(number: int) -> tuple[str, str]:
+    return f"x+{number}", f"{number}+x"
+
+
+def squares(number: int) -> tuple[str, str]:
+    return f"(x+{number})^2", f"x^2+{2 * number}x+{number**2}"
+
+
+def squares_of_few(number: int) -> tuple[str, str]:
+    """100 references in turn, as of 100 searches at once."""
+    root = number % 100
+    return f"(x+{root})^2", f"x^2+{2 * root}x+{root**2 + number}-{number}"
+
+
+async def compared_per_second(pair: Pairing = sums, num: int = NUM_COMPARED, num_workers: int = 2) -> float:
     """Verdicts a second that need a comparison by math-verify each, its processes running already."""
     judge = await Cascade.start(num_workers=num_workers, deadline_seconds=60)
     await asyncio.gather(*(judge.grade(algebra(number), f"x-{number}") for number in range(-20, 0)))
     started = time.perf_counter()
-    await asyncio.gather(*(judge.grade(algebra(number), f"{number}+x") for number in range(num)))
+    await asyncio.gather(*(judge.grade(asked(reference), answer) for reference, answer in map(pair, range(num))))
     seconds = time.perf_counter() - started
     assert judge.counts["correct", "math-verify"] == num
     await judge.close()
@@ -73,7 +95,9 @@ async def lag_under_bombs_seconds(num_seconds: float = 20.0) -> float:
 
 async def main() -> None:
     print(f"cached verdicts/s       {await cached_per_second():,.0f} of CPU time, one thread")
-    print(f"math-verify verdicts/s  {await compared_per_second():,.0f} with 2 workers")
+    for pair in (sums, squares, squares_of_few):
+        rates = [await compared_per_second(pair, num_workers=num) for num in (1, 2)]
+        print(f"math-verify verdicts/s  {rates[0]:,.0f} with 1 worker, {rates[1]:,.0f} with 2: {pair.__name__}")
     print(f"loop lag p99            {1000 * await lag_under_bombs_seconds():.1f} ms while answer bombs arrive")
 
 

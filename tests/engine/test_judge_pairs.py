@@ -43,4 +43,4 @@ async def test_known_verdicts_are_given_at_once():
 
 @pytest.mark.timeout(120)
 async def test_two_workers_compare_many_answers_a_second():
-    assert await judge_figures.compared_per_second(200) > 10
+    assert await judge_figures.compared_per_second(num=200) > 10
