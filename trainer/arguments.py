@@ -92,5 +92,8 @@ def deepspeed_config(name: str) -> dict[str, Any]:
     try:
         content: dict[str, Any] = json.loads(path.read_text())
     except (OSError, ValueError) as error:
-        raise ConfigurationError(f"--deepspeed {name}: not a DeepSpeed JSON file: {error}") from error
+        names = ", ".join(sorted(path.stem for path in CONFIGS.glob("*.json")))
+        raise ConfigurationError(
+            f"--deepspeed {name}: not a DeepSpeed JSON file, nor one of {names}: {error}"
+        ) from error
     return content

@@ -103,5 +103,7 @@ def test_a_deepspeed_configuration_goes_by_name_or_file(name: str, stage: int) -
 
 
 def test_a_deepspeed_file_that_is_not_there_is_a_configuration_error() -> None:
-    with pytest.raises(ConfigurationError, match="--deepspeed nowhere: not a DeepSpeed JSON file"):
+    with pytest.raises(
+        ConfigurationError, match="--deepspeed nowhere: not a DeepSpeed JSON file, nor one of 1x24gb, 2nodes,"
+    ):
         deepspeed_config("nowhere")
