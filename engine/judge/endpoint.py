@@ -226,7 +226,8 @@ class Endpoint:
             self._circuit.on_failure(now, random.random())
         if self._circuit.is_open and not was_open and now >= self._silent_until:
             self._silent_until = now + _SILENT_SECONDS
-            log.tell("endpoint", f"{self._named} fails ({failure}); what needs it waits")
+            patience = f"{self._subject.patience_flag} {self._patience_seconds:g}"
+            log.tell("endpoint", f"{self._named} fails ({failure}); what needs it waits, until {patience}")
 
     def _check_patience(self, since: float, failure: Exception) -> None:
         if self._circuit.waited(since, self._clock()) >= self._patience_seconds:

@@ -82,6 +82,7 @@ def grade_file(config: JudgeConfig) -> None:
     if not rows:
         reasons = "".join(f"\n  row {row.index}: {row.reason}" for row in malformed[:10])
         raise BadInput(f"--candidates {config.candidates}: no usable row among {len(malformed)}{reasons}")
+    require_writable(Path(config.out))
     graded = asyncio.run(_grade_with_cascade(rows, config))
     grading = Grading(tuple(graded), tuple(malformed))
     from engine.judge import grading_report
@@ -99,7 +100,8 @@ def read_rows(path: Path) -> tuple[list[tuple[dict[str, Any], Candidates]], list
     except OSError as error:
         raise BadInput(f"--candidates {path}: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
-        raise BadInput(f"--candidates {path}: not JSON: {error}") from error
+        hint = "; rows stand in one JSON list, not one a line" if "Extra data" in str(error) else ""
+        raise BadInput(f"--candidates {path}: not JSON: {error}{hint}") from error
     if not isinstance(table, list):
         raise BadInput(f"--candidates {path}: must be a JSON list of rows, is {type(table).__name__}")
     usable, malformed = [], []
@@ -216,6 +218,18 @@ async def _grade_row(row: dict[str, Any], candidates: Candidates, judge: Judge) 
     verdicts = await asyncio.gather(*(judge.grade(problem, answer) for answer in candidates.answers))
     old_labels = candidates.labels if row.get("labels") is not None else None
     return JudgedRow(row, candidates, candidates.answers, tuple(verdicts), old_labels)
+
+
+def require_writable(path: Path) -> None:
+    """StoreFailed where no file can be put there: told before anything is judged, which may take hours."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise StoreFailed(f"--out {path}: {error.strerror}") from error
+    if path.is_dir():
+        raise StoreFailed(f"--out {path}: is a folder")
 
 
 def write_rows(path: Path, grading: Grading) -> None:

@@ -135,7 +135,7 @@ async def test_an_endpoint_that_comes_up_later_is_used_then():
 
 
 @pytest.mark.parametrize("fault", ["failing", "garbage", "busy", "redirect", "reset"])
-async def test_past_its_patience_the_judge_is_out_of_reach(fault):
+async def test_past_its_patience_the_judge_is_out_of_reach(fault, capsys):
     async with serving() as server, asking(server, patience_seconds=0.3) as endpoint:
         await endpoint.chat(*chat("before"))
         server.behave = lambda number: fault
@@ -143,6 +143,8 @@ async def test_past_its_patience_the_judge_is_out_of_reach(fault):
         outcomes = await asyncio.wait_for(asyncio.gather(*waiting, return_exceptions=True), 10)
         assert {type(outcome) for outcome in outcomes} == {JudgeUnreachable}
         assert "--judge-patience-seconds 0.3" in str(outcomes[0])
+    told = capsys.readouterr().err
+    assert fault == "busy" or "what needs it waits, until --judge-patience-seconds 0.3" in told
 
 
 async def test_replies_and_tokens_are_counted():

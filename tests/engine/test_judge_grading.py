@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from engine.errors import BadInput, StoreFailed
+from engine.judge import grading
 from engine.judge.grading import JudgeConfig, candidates_of, grade_file, grade_rows, read_rows
 from engine.records import Verdict
 from tests.fakes.judge import ScriptedJudge
@@ -143,6 +144,22 @@ def test_a_failed_write_leaves_the_old_output_and_no_rest(tmp_path):
     with pytest.raises(StoreFailed, match="--out"):
         grade_file(config(tmp_path, [row()]))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in.json", "out.json"]
+
+
+@pytest.mark.parametrize("out", ["folder", "file/out.json"])
+def test_an_output_that_cannot_be_written_is_told_before_anything_is_judged(tmp_path, monkeypatch, out):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(grading, "_grade_with_cascade", lambda *_: pytest.fail("judged"))
+    rows = write(tmp_path / "in.json", [row()])
+    with pytest.raises(StoreFailed, match=f"--out .*{out}"):
+        grade_file(JudgeConfig(candidates=str(rows), out=str(tmp_path / out)))
+
+
+def test_rows_one_a_line_are_told_from_a_list(tmp_path):
+    (tmp_path / "in.jsonl").write_text(f"{json.dumps(row())}\n{json.dumps(row())}\n")
+    with pytest.raises(BadInput, match="in one JSON list, not one a line"):
+        read_rows(tmp_path / "in.jsonl")
 
 
 async def test_unknown_counts_as_label_zero_and_any_judge_fits(tmp_path):
