@@ -107,7 +107,7 @@ class Quickstart:
             "train", "--rows", self.out / "rows" / "meta.json", "--model", POLICY, "--out", self.out / "prm",
             "--epochs", self.size.epochs, "--batch-size", self.size.batch_size,
             "--micro-batch-size", self.size.batch_size, "--learning-rate", self.size.learning_rate,
-            "--max-length", 512,
+            "--max-length", 512, "--loss", "hard", "--select", "distinct",
         )  # fmt: skip
 
     def rollout(self) -> None:
