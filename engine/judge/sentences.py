@@ -83,7 +83,7 @@ _NUMBER = re.compile(r"[$€£]?-?(?:\d+/\d+|\\frac\{\d+\}\{\d+\}|\d+(?:\.\d+)?)
 _BOUND = re.compile(
     r"\b(?:not|never|than|least|most|between|from|under|over|above|below|or|n't|either|except|approximately)\b|[<>^_*\\]"
     r"|\b(?:squared|cubed|factorial|hal(?:f|ves)|thirds?|quarters?|fourths?|fifths?|times|plus|minus|out|remainder"
-    r"|choose|mod|dozen|hundred|thousand|million|billion|trillion)\b",
+    r"|choose|mod|dozen|hundred|thousand|million|billion|trillion|zero)\b",
     re.IGNORECASE,
 )
 

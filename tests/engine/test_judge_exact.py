@@ -57,6 +57,7 @@ def test_a_verdict_names_the_rule_that_gave_it(reference, answer, verdict):
         "\\{3,4\\}",
         "x=3 or x=4",
         "3-4",
+        "no fish are left after removal of 3, which means the total is zero",
     ],
 )
 def test_two_answers_in_one_are_never_correct(answer):
