@@ -55,6 +55,7 @@ def evaluate(config: EvaluateConfig, open_scorer: OpenScorer | None = None) -> N
     all scores so far on disk, StoreFailed where the output cannot be written.
     """
     models = {"prm": config.prm, "baseline": config.baseline, "compare": config.compare}
+    _require_files(config)
     if open_scorer is None:
         _require_checkpoints(models)
     work = _read(config)
@@ -76,6 +77,11 @@ def evaluate(config: EvaluateConfig, open_scorer: OpenScorer | None = None) -> N
     _print(config, result)
 
 
+def _require_files(config: EvaluateConfig) -> None:
+    if not config.candidates and not any(getattr(config, name) for name in READERS):
+        raise UsageError("--candidates: must name files, unless there are some of a step benchmark (--processbench)")
+
+
 def _require_checkpoints(models: dict[str, str | None]) -> None:
     """ConfigurationError, before anything heavy is imported, where a flag names no model."""
     for name, model in models.items():
@@ -88,10 +94,7 @@ def _require_checkpoints(models: dict[str, str | None]) -> None:
 def _read(config: EvaluateConfig) -> Work:
     rows = Rows(config.benchmark, config.relabel) if config.benchmark else None
     loaded = load(config.candidates, config.image_root, rows or list) if config.candidates else None
-    files = {name: getattr(config, name) for name in READERS}
-    if not loaded and not any(files.values()):
-        raise UsageError("--candidates: must name files, unless there are some of a step benchmark (--processbench)")
-    samples = {name: read(name, given, config.image_root) for name, given in files.items() if given}
+    samples = {name: read(name, given, config.image_root) for name in READERS if (given := getattr(config, name))}
     return Work(loaded, samples, dict(rows.counts) if rows else {})
 
 
