@@ -22,11 +22,11 @@ from engine.config import LATER_RULES, PART_RULE, SearchRule
 from engine.consensus import Contradiction, LabelSource, relabelled
 from engine.data_card import data_card
 from engine.errors import BadInput, ConfigurationError, StoreFailed, UsageError
+from engine.files import write_whole
 from engine.formats import WRITERS, Format, RowSet, pretty
 from engine.imported import IMPORTED, NOT_RECOVERED, assembled
 from engine.merging import OTHER, merged
 from engine.opinions import only_judge, opinions_of
-from engine.partial import write_whole
 from engine.records import Estimate, Problem, ProblemRecord, TrainingRow
 from engine.selection import Labelled, RowRule, Selection, Wrong, select
 from engine.store import Store, problem_key

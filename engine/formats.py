@@ -11,7 +11,7 @@ from typing import Any, Literal
 import msgspec
 
 from engine.certainty import intervals
-from engine.partial import write_whole
+from engine.files import write_whole
 from engine.records import TrainingRow, process_text
 
 Format = Literal["mmprm", "trl", "parquet", "trees", "processbench"]

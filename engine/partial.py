@@ -16,6 +16,7 @@ from typing import Generic, TypeVar
 import msgspec
 
 from engine.errors import ConfigurationError, StoreFailed, StoreHeld
+from engine.files import sync_folder
 
 Row = TypeVar("Row", bound=msgspec.Struct)
 Settings = dict[str, str]
@@ -74,20 +75,6 @@ def require_same(path: Path, found: Settings, wanted: Settings) -> None:
         raise ConfigurationError(f"{path}: made under other settings: {differing}")
 
 
-def write_whole(path: Path, content: bytes) -> None:
-    """Replace a file in one go, on disk on return: readers see the old or the new one. StoreFailed."""
-    draft = path.with_name(path.name + ".new")
-    try:
-        with draft.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(path)
-        _sync_folder(path.parent)
-    except OSError as error:
-        raise StoreFailed(f"{path}: {error.strerror}") from error
-
-
 def _hold(path: Path, file: FileIO) -> None:
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -116,7 +103,7 @@ def _append(path: Path, file: FileIO, line: bytes) -> None:
         os.ftruncate(file.fileno(), end)
         raise StoreFailed(f"{path}: {error.strerror}") from error
     if end == 0:
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
 
 
 def _settings(path: Path, line: bytes) -> Settings:
@@ -131,11 +118,3 @@ def _row(path: Path, number: int, line: bytes, kind: type[Row]) -> Row:
         return msgspec.json.decode(line, type=kind)
     except msgspec.DecodeError as error:
         raise StoreFailed(f"{path}:{number}: damaged: {error}") from error
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

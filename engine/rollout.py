@@ -16,12 +16,13 @@ from engine.beam import BeamPolicy, BeamRule, Guide
 from engine.config import RolloutConfig
 from engine.display import shown
 from engine.errors import ConfigurationError, Drained, EngineDied
+from engine.files import require_writable, write_whole
 from engine.fingerprint import sampled_under
 from engine.judge.base import Judge
 from engine.lifecycle import drain_on_signal, in_thread, unless_draining
 from engine.meter import Meter
 from engine.opening import read_seeds, start_enduring, start_policy
-from engine.partial import Partial, Settings, require_same, write_whole
+from engine.partial import Partial, Settings, require_same
 from engine.policy.base import Completion, Policy, ProblemFailed, Prompt
 from engine.problems import SeedSet
 from engine.progress import Progress
@@ -84,6 +85,7 @@ async def _write_candidates(
     judge_of: StartJudge,
     meter: Meter,
 ) -> None:
+    require_writable(Path(config.out), "--out")
     done = Partial.open(Path(f"{config.out}.partial"), settings, Candidates)
     try:
         await _sample_all(config, seeds, done, policy_of, judge_of, meter)

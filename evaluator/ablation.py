@@ -18,9 +18,9 @@ from typing import Any
 import msgspec
 
 from engine.errors import ConfigurationError, Drained, EngineDied, OmegaprmError
+from engine.files import write_whole
 from evaluator.ablation_config import AblationConfig, Cell
 from evaluator.ablation_table import markdown, print_table
-from evaluator.scoring import replace_file
 
 COMMANDS = Path(__file__).resolve().parent.parent / "bin"
 FORWARDED = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
@@ -44,8 +44,8 @@ def ablate(config: AblationConfig, start: Start | None = None, commands: Path = 
         print(f"== {number}/{len(config.cells)} {cell.name}", file=sys.stderr, flush=True)
         runner.run(out / "cells" / cell.name, cell)
     cells = finished(out)
-    replace_file(out / "ablation.json", msgspec.json.format(msgspec.json.encode(cells), indent=1) + b"\n")
-    replace_file(out / "ablation.md", markdown(cells).encode())
+    write_whole(out / "ablation.json", msgspec.json.format(msgspec.json.encode(cells), indent=1) + b"\n")
+    write_whole(out / "ablation.md", markdown(cells).encode())
     print_table(cells)
 
 
@@ -88,7 +88,7 @@ class _Runner:
             flags = {"candidates": file, "prm": prm, "out": out, "draws": config.draws, "title": name}
             self._command("evaluate", flags | {"image_root": config.image_root(name, file)})
             figures[name] = _figures(json.loads((out / "evaluation.json").read_text())["prm"])
-        replace_file(folder / "cell.json", json.dumps({**made, "figures": figures}, indent=1).encode())
+        write_whole(folder / "cell.json", json.dumps({**made, "figures": figures}, indent=1).encode())
 
     def _command(self, name: str, flags: dict[str, Any]) -> None:
         """A command to its end. Drained where a signal ended it, else the error that its code stands for."""
@@ -145,7 +145,7 @@ def _claim(out: Path, config: AblationConfig) -> None:
     if kept.exists() and (there := json.loads(kept.read_text())) != wanted:
         names = [name for name in wanted if wanted[name] != there.get(name)]
         raise ConfigurationError(f"--out {out}: holds an ablation with other {', '.join(names)}: take another folder")
-    replace_file(kept, json.dumps(wanted, indent=1).encode())
+    write_whole(kept, json.dumps(wanted, indent=1).encode())
 
 
 def _digest(file: Path) -> str:

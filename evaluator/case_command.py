@@ -7,9 +7,10 @@ from pathlib import Path
 import msgspec
 
 from engine.errors import BadInput, StoreFailed, UsageError
+from engine.files import write_whole
 from evaluator.candidates import Loaded, load
 from evaluator.case_study import Case, find_case
-from evaluator.scoring import StepScorer, items_of, replace_file, score_all
+from evaluator.scoring import StepScorer, items_of, score_all
 
 ENDINGS = (".png", ".svg", ".html")
 
@@ -62,7 +63,7 @@ def case_study(config: CaseStudyConfig, scorer: StepScorer | None = None) -> Non
         case = find_case(chosen.candidates, [scored[index] for index in at], chosen.images)
         if case is None:
             raise BadInput(f"{config.id or 'candidates'}: no problem there has a right and a wrong solution")
-        replace_file(Path(config.out), drawn(case, Path(config.out).suffix))
+        write_whole(Path(config.out), drawn(case, Path(config.out).suffix))
     except OSError as error:
         raise StoreFailed(f"--out {config.out}: {error.strerror or error}") from error
 

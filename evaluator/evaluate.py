@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from engine.errors import ConfigurationError, StoreFailed, UsageError
+from engine.files import write_whole
 from evaluator.benchmarks import Rows
 from evaluator.candidates import Loaded, load
 from evaluator.config import EvaluateConfig
 from evaluator.models import OpenScorer, drain_asked, score_parts
-from evaluator.scoring import Cost, Scored, Scores, items_of, replace_file
+from evaluator.scoring import Cost, Scored, Scores, items_of
 from evaluator.step_benchmarks import READERS, Samples, read
 
 if TYPE_CHECKING:
@@ -68,10 +69,10 @@ def evaluate(config: EvaluateConfig, open_scorer: OpenScorer | None = None) -> N
                 name: score_parts(config, model, parts, open_scorer, stopped) for name, model in models.items() if model
             }
         result = evaluation(config, work, scored)
-        replace_file(out / "evaluation.json", msgspec.json.format(msgspec.json.encode(result), indent=2) + b"\n")
+        write_whole(out / "evaluation.json", msgspec.json.format(msgspec.json.encode(result), indent=2) + b"\n")
         if work.loaded:
             for name, content in pictures(config.title, result, work.loaded, scored["prm"][CANDIDATES].scores).items():
-                replace_file(out / name, content)
+                write_whole(out / name, content)
     except OSError as error:
         raise StoreFailed(f"--out {out}: {error.strerror or error}") from error
     _print(config, result)

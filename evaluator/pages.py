@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from evaluator.scoring import replace_file
+from engine.files import write_whole
 from evaluator.table import VOTES, passes, size, unshown, variety
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -68,7 +68,7 @@ def write_report(path: str | Path, data: Report | Mapping[str, Any]) -> None:
     """Write the page; a mapping with Report's fields does too, ValidationError where one is missing."""
     report = data if isinstance(data, Report) else msgspec.convert(dict(data), Report)
     Path(path).parent.mkdir(parents=True, exist_ok=True)
-    replace_file(Path(path), render(report).encode("utf-8", "replace"))
+    write_whole(Path(path), render(report).encode("utf-8", "replace"))
 
 
 def render(report: Report) -> str:

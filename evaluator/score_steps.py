@@ -9,8 +9,9 @@ from pathlib import Path
 import msgspec
 
 from engine.errors import StoreFailed, UsageError
+from engine.files import write_whole
 from engine.records import TrainingRow
-from evaluator.scoring import StepScorer, replace_file, score_all
+from evaluator.scoring import StepScorer, score_all
 from trainer.rows import read
 
 
@@ -53,7 +54,7 @@ def score_steps(config: ScoreStepsConfig, scorer: StepScorer | None = None) -> N
                 stopped,
                 lambda scored, num_all: None,
             ).scores
-        replace_file(out, _lines(rows, scores))
+        write_whole(out, _lines(rows, scores))
     except OSError as error:
         raise StoreFailed(f"--out {out}: {error.strerror or error}") from error
     print(f"{len(rows)} solutions of {len({problem_of(row) for row in rows})} problems scored")

@@ -7,7 +7,6 @@ whole and only when its successor is on disk.
 from __future__ import annotations
 
 import hashlib
-import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 import msgspec
 
 from engine.errors import BadInput, ConfigurationError, Drained
+from engine.files import write_whole
 from engine.records import Candidates
 
 if TYPE_CHECKING:
@@ -169,18 +169,8 @@ class _Saver:
 
     def __call__(self, kept: _Kept, now: bool) -> None:
         if now or time.monotonic() - self.last >= SAVE_SECONDS:
-            replace_file(self.file, msgspec.json.encode(kept))
+            write_whole(self.file, msgspec.json.encode(kept))
             self.last = time.monotonic()
-
-
-def replace_file(file: Path, content: bytes) -> None:
-    """Write a file so that a reader finds the old content or the new one, whole."""
-    successor = file.with_name(f".{file.name}.{os.getpid()}")
-    with successor.open("wb") as stream:
-        stream.write(content)
-        stream.flush()
-        os.fsync(stream.fileno())
-    successor.replace(file)
 
 
 def digest(item: Item) -> str:

@@ -24,6 +24,7 @@ from typing import IO, Any
 import msgspec
 
 from engine.errors import ConfigurationError, StoreFailed, StoreHeld
+from engine.files import write_whole
 from trainer.config import WITHOUT_EFFECT, TrainConfig
 
 COMPLETE = "complete"
@@ -171,7 +172,4 @@ def _model_digest(folder: Path) -> str:
 
 
 def _write(path: Path, content: Any) -> None:
-    """Whole or not at all."""
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(content, indent=1) + "\n")
-    partial.replace(path)
+    write_whole(path, f"{json.dumps(content, indent=1)}\n".encode())

@@ -12,7 +12,7 @@ from engine.policy.checkpoint import model_digest
 
 JudgeTemplate = Literal["own", "mmprm"]
 
-RULES_VERSION = 5
+RULES_VERSION = 6
 """Raised when a judging rule changes: older stored verdicts are then not found, older stores do not go on."""
 
 KEY_VARIABLE = "OMEGAPRM_JUDGE_KEY"

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import shutil
-import tempfile
 from collections import Counter
 from contextlib import ExitStack
 from pathlib import Path
@@ -19,7 +17,8 @@ from typing import Any
 import msgspec
 
 from engine import foreign
-from engine.errors import BadInput, Drained, StoreFailed
+from engine.errors import BadInput, Drained
+from engine.files import require_writable, write_whole
 from engine.judge.base import Judge
 from engine.judge.flags import JudgeFlags, judge_identity
 from engine.lifecycle import drain_on_signal, unless_draining
@@ -82,7 +81,7 @@ def grade_file(config: JudgeConfig) -> None:
     if not rows:
         reasons = "".join(f"\n  row {row.index}: {row.reason}" for row in malformed[:10])
         raise BadInput(f"--candidates {config.candidates}: no usable row among {len(malformed)}{reasons}")
-    require_writable(Path(config.out))
+    require_writable(Path(config.out), "--out")
     graded = asyncio.run(_grade_with_cascade(rows, config))
     grading = Grading(tuple(graded), tuple(malformed))
     from engine.judge import grading_report
@@ -220,18 +219,6 @@ async def _grade_row(row: dict[str, Any], candidates: Candidates, judge: Judge) 
     return JudgedRow(row, candidates, candidates.answers, tuple(verdicts), old_labels)
 
 
-def require_writable(path: Path) -> None:
-    """StoreFailed where no file can be put there: told before anything is judged, which may take hours."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=path.parent):
-            pass
-    except OSError as error:
-        raise StoreFailed(f"--out {path}: {error.strerror}") from error
-    if path.is_dir():
-        raise StoreFailed(f"--out {path}: is a folder")
-
-
 def write_rows(path: Path, grading: Grading) -> None:
     """Replace path by the judged rows, in one step. Other fields of a row stay as they were.
 
@@ -250,18 +237,4 @@ def _filled_in(row: JudgedRow) -> dict[str, Any]:
 
 def write_json(path: Path, value: Any) -> None:
     """Replace path by a value as JSON, in one step. StoreFailed."""
-    temporary = None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            json.dump(value, file, indent=1)
-            file.write("\n")
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except OSError as error:
-        if temporary:
-            Path(temporary).unlink(missing_ok=True)
-        raise StoreFailed(f"--out {path}: {error.strerror}") from error
+    write_whole(path, f"{json.dumps(value, indent=1)}\n".encode())
