@@ -15,7 +15,7 @@ from engine.collector import rare_collections
 from engine.config import AnnotateConfig
 from engine.display import shown
 from engine.errors import Drained
-from engine.fingerprint import fingerprint, later_defaults
+from engine.fingerprint import fingerprint, later_defaults, refuse_older_prompts
 from engine.judge.base import Judge
 from engine.lifecycle import drain_on_signal, in_thread, unless_draining
 from engine.meter import Meter
@@ -81,6 +81,7 @@ async def _parts(
     """Open the store first, so that a store held or made otherwise is known before a model is loaded."""
     store = Store.open(Path(config.store), window_seconds=config.commit_window_ms / 1000)
     try:
+        refuse_older_prompts(store, config.store)
         store.bind(await unless_draining(draining, in_thread(lambda: fingerprint(config, seeds))), later_defaults())
         end_orphans(Path(config.store))
         policy = await unless_draining(draining, start_enduring(config, policy_of))

@@ -15,8 +15,9 @@ import msgspec
 
 from engine.config import BeamScore
 from engine.policy.base import Completion, ProblemFailed, Prompt, StepPolicy
-from engine.prompts import StepFormat, join, read_step, whole
+from engine.prompts import Step, read_step
 from engine.records import Problem
+from engine.seams import Begun, Seams, StepFormat, begun_seams, begun_text, extended, text_of
 from engine.seeds import derive_seed
 
 MAX_STEPS = 64
@@ -40,11 +41,13 @@ class BeamRule(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Beam(msgspec.Struct, frozen=True):
-    """The steps so far and their worth; finished where the last step is the answer."""
+    """The steps so far and their worth; finished where the last step is the answer. seams: see engine.seams; in full
+    where it is finished."""
 
     steps: tuple[str, ...] = ()
     worth: float = 0.0
     finished: bool = False
+    seams: Seams = ()
 
 
 def worth(scores: Sequence[float], kind: BeamScore) -> float:
@@ -76,7 +79,8 @@ class BeamPolicy:
         self._format: StepFormat = step_format
 
     async def sample(self, prompt: Prompt, num: int, seed: int) -> list[Completion]:
-        beams, num_tokens, num_calls = [Beam(prompt.prefix)], 0, 0
+        start = Beam(prompt.prefix, seams=prompt.seams)
+        beams, num_tokens, num_calls = [start], 0, 0
         for at in range(MAX_STEPS):
             live = [beam for beam in beams if not beam.finished]
             if not live:
@@ -87,39 +91,46 @@ class BeamPolicy:
                 *(self._next(prompt, beam, width, seed, number) for beam, number in zip(live, numbers, strict=True))
             )
             num_tokens += sum(tokens for _, tokens in drawn)
-            new = await self._scored(prompt.problem, [steps for found, _ in drawn for steps in found])
+            new = await self._scored(prompt.problem, [beam for found, _ in drawn for beam in found])
             kept = best([*(beam for beam in beams if beam.finished), *new], self._rule.beam_width)
             if not kept:
                 break
             beams = kept
-        if beams == [Beam(prompt.prefix)]:
+        if beams == [start]:
             raise ProblemFailed("beam search: no first step could be read from what the policy wrote")
         return [self._completion(beam, 0 if at else num_tokens) for at, beam in enumerate(beams)]
 
     async def close(self) -> None:
         await asyncio.gather(self._policy.close(), self._guide.close())
 
-    async def _next(
-        self, prompt: Prompt, beam: Beam, width: int, seed: int, number: int
-    ) -> tuple[list[tuple[tuple[str, ...], bool]], int]:
-        """Readable continuations of one beam by a step, (steps, finished) each, and the tokens of all."""
-        state = msgspec.structs.replace(prompt, prefix=beam.steps)
+    async def _next(self, prompt: Prompt, beam: Beam, width: int, seed: int, number: int) -> tuple[list[Beam], int]:
+        """Readable continuations of one beam by a step, not scored yet, and the tokens of all."""
+        state = msgspec.structs.replace(prompt, prefix=beam.steps, seams=beam.seams)
         at = derive_seed(seed, prompt.problem.id, number)
         completions = await self._policy.sample_step(state, width * self._rule.beam_expand, at)
-        read = [read_step(one.text, self._format) for one in completions if not one.truncated]
-        found = [((*beam.steps, one[0]), one[1]) for one in read if one is not None]
-        return list(dict.fromkeys(found)), sum(one.num_tokens for one in completions)
+        read = [read_step(one.text, self._format) for one in completions if not (one.truncated or one.strayed)]
+        found = [self._extended(beam, step) for step in read if step is not None]
+        distinct = {(one.steps, one.finished): one for one in reversed(found)}
+        return list(reversed(distinct.values())), sum(one.num_tokens for one in completions)
 
-    async def _scored(self, problem: Problem, drawn: Sequence[tuple[tuple[str, ...], bool]]) -> list[Beam]:
+    def _extended(self, beam: Beam, step: Step) -> Beam:
+        before, written = Begun(beam.steps, beam.seams), (step.before, step.after)
+        if not step.is_answer:
+            steps, seams = extended(before, (step.text,), written, 1, self._format)
+            return Beam(steps, seams=seams)
+        opened = begun_seams(len(beam.steps), self._format) if not beam.seams else beam.seams
+        return Beam((*beam.steps, step.text), finished=True, seams=(*opened[:-1], opened[-1] + step.before, step.after))
+
+    async def _scored(self, problem: Problem, drawn: Sequence[Beam]) -> list[Beam]:
         if not drawn:
             return []
-        scores = await self._guide.score(problem, [steps for steps, _ in drawn])
+        scores = await self._guide.score(problem, [beam.steps for beam in drawn])
         return [
-            Beam(steps, worth(of_steps, self._rule.beam_score), finished)
-            for (steps, finished), of_steps in zip(drawn, scores, strict=True)
+            msgspec.structs.replace(beam, worth=worth(of_steps, self._rule.beam_score))
+            for beam, of_steps in zip(drawn, scores, strict=True)
         ]
 
     def _completion(self, beam: Beam, num_tokens: int) -> Completion:
         if beam.finished:
-            return Completion(whole(beam.steps, self._format), num_tokens)
-        return Completion(join(beam.steps, self._format), num_tokens, truncated=True)
+            return Completion(text_of(beam.steps, beam.seams), num_tokens)
+        return Completion(begun_text(Begun(beam.steps, beam.seams), self._format), num_tokens, truncated=True)

@@ -9,7 +9,8 @@ import msgspec
 
 from engine.errors import UsageError
 from engine.policy.endpoint_flags import PolicyEndpointFlags
-from engine.prompts import StepFormat, Template
+from engine.prompts import OutsideTags, Template
+from engine.seams import StepFormat
 
 BeamScore = Literal["min", "last", "product", "average"]
 
@@ -110,6 +111,9 @@ class PolicyFlags(PolicyEndpointFlags, frozen=True, kw_only=True, forbid_unknown
     steps, for a policy tuned to write them; "mmprm": MM-PRM's prompt."""
     step_format: StepFormat = "tags"
     """How steps stand in a completion: <step> tags, paragraphs, or lines."""
+    outside_tags: OutsideTags = "unparsed"
+    """What text outside of --step-format tags makes of a completion. "unparsed": the completion is not used; "steps":
+    every paragraph outside of the tags is a step, too."""
     few_shot: str | None = None
     """JSON list of solved problems, {"question", "steps", "answer"}, which the policy is shown before each question, in
     the form of --step-format; for models that do not keep to a form when only told."""

@@ -27,6 +27,7 @@ from engine.problems import SeedSet
 from engine.progress import Progress, clock_text
 from engine.records import Estimate, Problem, ProblemRecord, Rollout
 from engine.scheduler import run_all
+from engine.seams import Begun
 from engine.search import search_under
 from engine.snapshot import Prices
 from engine.store import Store
@@ -143,7 +144,7 @@ def report(
 def _shown_lines(config: AnnotateConfig) -> Iterator[str]:
     """What went before every question."""
     examples = read_examples(config.few_shot, config.step_format)
-    turns = prompts.turns("", (), config.prompt_template, config.step_format, examples)
+    turns = prompts.turns("", Begun(), config.prompt_template, config.step_format, examples)
     shown = turns.shown
     if turns.system:
         yield f"=== before every question\n--- system\n{_cut(turns.system)}\n"
@@ -156,7 +157,7 @@ def _problem_lines(config: AnnotateConfig, record: ProblemRecord, estimates: Seq
     problem = record.problem
     why = f"the tree ended by: {record.reason}" if record.state == "done" else f"{record.state}: {record.reason}"
     yield f"=== problem {problem.id}; {why}"
-    turns = prompts.turns(problem.question, (), config.prompt_template, config.step_format)
+    turns = prompts.turns(problem.question, Begun(), config.prompt_template, config.step_format)
     yield f"--- user{''.join(f' [image {path}]' for path in problem.image_paths)}\n{_cut(turns.user)}"
     yield f"--- reference: {problem.correct_answer}"
     if not estimates:

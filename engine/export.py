@@ -27,6 +27,7 @@ from engine.formats import WRITERS, Format, RowSet, pretty
 from engine.imported import IMPORTED, NOT_RECOVERED, assembled
 from engine.merging import OTHER, merged
 from engine.opinions import only_judge, opinions_of
+from engine.prompt_version import note
 from engine.records import Estimate, Problem, ProblemRecord, TrainingRow
 from engine.selection import Labelled, RowRule, Selection, Wrong, select
 from engine.store import Store, problem_key
@@ -114,6 +115,7 @@ def export(config: ExportConfig) -> None:
             _write_trees(config, stores, counts)
         else:
             _write_rows(config, stores, settings, counts, found)
+    notes += [said for name, setting in zip(config.stores, settings, strict=True) if (said := note(name, setting))]
     notes += _notes(counts)
     examples = {"contradictions": found} if config.source == "consensus" else {}
     write_whole(Path(config.out) / "counts.json", pretty(dict(sorted(counts.items())) | examples))

@@ -8,7 +8,8 @@ from pathlib import Path
 import msgspec
 
 from engine.errors import ConfigurationError
-from engine.prompts import Example, StepFormat, parse, shown_steps, whole
+from engine.prompts import Example, parse, shown_steps, whole
+from engine.seams import StepFormat
 
 
 def read_examples(path: str | None, step_format: StepFormat) -> tuple[Example, ...]:

@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from engine.config import SearchRule
 from engine.records import Estimate, Origin, ProblemRecord
+from engine.seams import Begun, StepFormat, extended
 from engine.store import NUMBER_BYTES, Store, StoreDamaged, Write, estimate_key, pack, problem_key, unpack
 from engine.tree import Tree, replay
 
@@ -57,15 +58,17 @@ def finished_tree(
     return found, tree
 
 
-def prefix_of(store: Store, problem_id: str, origin: Origin | None) -> tuple[str, ...]:
-    """The steps of the state that an origin names."""
+def begun_of(store: Store, problem_id: str, origin: Origin | None, step_format: StepFormat) -> Begun:
+    """The state that an origin names, as the policy wrote it."""
     if origin is None:
-        return ()
+        return Begun()
     value = store.get("estimates", estimate_key(problem_key(problem_id), origin.estimate))
     if value is None:
         raise KeyError(f"estimate {origin.estimate} of problem {problem_id} is not in the store")
     estimate = _whole(value, Estimate, f"estimate {origin.estimate} of problem {problem_id}")
-    return estimate.prefix + estimate.rollouts[origin.rollout].steps[: origin.num_steps]
+    rollout = estimate.rollouts[origin.rollout]
+    state = Begun(estimate.prefix, estimate.seams)
+    return extended(state, rollout.steps, rollout.seams, origin.num_steps, step_format)
 
 
 def write_problem(record: ProblemRecord) -> Write:

@@ -1,14 +1,15 @@
-"""How a question is put to the policy, and how what it writes is split into steps and a final answer."""
+"""How a question is put to the policy, and how what it writes is split into steps and a final answer. Pure."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from typing import Literal
+from collections.abc import Iterator, Sequence
+from typing import Literal, NamedTuple
 
 import msgspec
 
-StepFormat = Literal["tags", "paragraphs", "lines"]
+from engine.seams import Begun, Seams, StepFormat, begun_seams, begun_text, finished_seams, text_of
+
 Template = Literal["prefill", "bare", "mmprm"]
 
 INSTRUCTIONS: dict[StepFormat, str] = {
@@ -32,7 +33,16 @@ MMPRM_REQUEST = (
 )
 """MM-PRM's own prompt; earlier steps follow it as "Previous Steps:" in the user's turn."""
 
-_TAGS = re.compile(r"<step>(.*?)</step>|<answer>(.*?)</answer>", re.DOTALL)
+OutsideTags = Literal["unparsed", "steps"]
+"""What text outside the tags makes of a completion: unparsed, or every paragraph of it is a step, too."""
+
+_TAG = re.compile(r"</?(?:step|answer)>")
+_TAGGED = re.compile(r"<(step|answer)>([^<]*(?:<(?!/?(?:step|answer)>)[^<]*)*)</\1>")
+_OUTSIDE_BREAK = re.compile(r"\n\s*\n|</?(?:step|answer)>")
+_BREAKS: dict[StepFormat, re.Pattern[str]] = {
+    "paragraphs": re.compile(r"\n\s*\n"),
+    "lines": re.compile(r"\n"),
+}
 _ANSWER_LEAD = re.compile(
     r"^\W{0,6}(?:(?:so|thus|hence|therefore)\W+)?(?:the )?(?:final |correct )?answer(?:\*\*)?\s*"
     r"(?:is\b\s*:?|[:\uff1a=])\s*(?:\*\*)?\s*|^####\s*",
@@ -42,10 +52,29 @@ _BOXED = re.compile(r"\\boxed\s*\{(?:[^{}]|\{(?:[^{}]|\{[^{}]*\})*\})*\}")
 
 
 class Solution(msgspec.Struct, frozen=True):
-    """A parsed completion: its steps, the last one holding the answer, and that answer alone."""
+    """A parsed completion: its steps, the last one holding the answer, that answer without its step's other words,
+    and the seams where they are not canonical (see engine.seams)."""
 
     steps: tuple[str, ...]
     answer: str
+    seams: Seams = ()
+
+
+class Step(msgspec.Struct, frozen=True):
+    """One step as it was written: its text, whether it is the answer, and what was written before and after it."""
+
+    text: str
+    is_answer: bool
+    before: str = ""
+    after: str = ""
+
+
+class _Piece(NamedTuple):
+    """Where in a text a step lies, without the whitespace around it, and whether it is in answer tags."""
+
+    start: int
+    end: int
+    is_answer: bool
 
 
 class Example(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -80,7 +109,7 @@ class Turns(msgspec.Struct, frozen=True):
 
 def turns(
     question: str,
-    prefix: tuple[str, ...],
+    begun: Begun,
     template: Template,
     step_format: StepFormat,
     examples: tuple[Example, ...] = (),
@@ -94,11 +123,11 @@ def turns(
     shown = tuple(_exchange(one, template, step_format) for one in examples)
     user = _asked(question, template)
     if template == "mmprm":
-        if prefix:
-            user += "\nPrevious Steps:" + join(prefix, "tags")
+        if begun.steps:
+            user += "\nPrevious Steps:" + join(begun.steps, "tags")
         return Turns(None, user, "", shown)
     system = INSTRUCTIONS[step_format] if template == "prefill" else None
-    return Turns(system, user, join(prefix, step_format), shown)
+    return Turns(system, user, begun_text(begun, step_format), shown)
 
 
 def _asked(question: str, template: Template) -> str:
@@ -114,51 +143,102 @@ def shown_steps(example: Example, step_format: StepFormat) -> tuple[str, ...]:
     return (*example.steps, example.answer if step_format == "tags" else f"Answer: {example.answer}")
 
 
-def join(steps: tuple[str, ...], step_format: StepFormat) -> str:
-    """Steps as the policy would have written them so far, ready to be gone on from."""
+def join(steps: Sequence[str], step_format: StepFormat) -> str:
+    """Steps as the instructions ask a policy to write them, ready to be continued."""
+    return text_of(steps, begun_seams(len(steps), step_format))
+
+
+def whole(steps: Sequence[str], step_format: StepFormat) -> str:
+    """A finished solution as the instructions ask for it; its last step is the answer."""
+    return text_of(steps, finished_seams(len(steps), step_format))
+
+
+def read_step(text: str, step_format: StepFormat) -> Step | None:
+    """The one step that a text is; None where it is no step."""
     if step_format == "tags":
-        return "".join(f"<step>{step}</step>" for step in steps)
-    separator = "\n\n" if step_format == "paragraphs" else "\n"
-    return "".join(step + separator for step in steps)
+        pieces = _tagged(text)
+        return _step(text, pieces[0], pieces[0].is_answer) if pieces is not None and len(pieces) == 1 else None
+    pieces = [piece for piece in [_stripped(text, 0, len(text))] if piece.start < piece.end]
+    return _step(text, pieces[0], _parse_plain(text, step_format) is not None) if pieces else None
 
 
-def whole(steps: tuple[str, ...], step_format: StepFormat) -> str:
-    """A finished solution as the policy would have written it; its last step is the answer."""
-    if step_format == "tags":
-        return f"{join(steps[:-1], step_format)}<answer>{steps[-1]}</answer>"
-    return join(steps, step_format).rstrip()
+def _step(text: str, piece: _Piece, is_answer: bool) -> Step:
+    start, end, _ = piece
+    return Step(text[start:end], is_answer, text[:start], text[end:])
 
 
-def read_step(text: str, step_format: StepFormat) -> tuple[str, bool] | None:
-    """The one step that a text is, and whether it is the answer; None where it is no step."""
-    if step_format == "tags":
-        match = _TAGS.fullmatch(text.strip())
-        step = (match[1] if match[1] is not None else match[2]).strip() if match else ""
-        return (step, match[1] is None) if match and step else None
-    step = text.strip()
-    return (step, _parse_plain(step, step_format) is not None) if step else None
+def parse(text: str, step_format: StepFormat, outside: OutsideTags = "unparsed") -> Solution | None:
+    """Split a completion; None where it has no readable steps or no final answer at its end.
+
+    outside: what text outside the tags makes of a completion in tags; it is never left out in silence.
+    """
+    return _parse_tags(text, outside) if step_format == "tags" else _parse_plain(text, step_format)
 
 
-def parse(text: str, step_format: StepFormat) -> Solution | None:
-    """Split a completion; None where it has no readable steps or no final answer at its end."""
-    return _parse_tags(text) if step_format == "tags" else _parse_plain(text, step_format)
-
-
-def _parse_tags(text: str) -> Solution | None:
-    found = [(match[1], match[2]) for match in _TAGS.finditer(text)]
-    steps = tuple((step if step is not None else answer).strip() for step, answer in found)
-    if not found or found[-1][1] is None or any(step is None for step, _ in found[:-1]) or not all(steps):
+def _parse_tags(text: str, outside: OutsideTags) -> Solution | None:
+    pieces = _tagged(text) if outside == "unparsed" else _with_outside(text)
+    if not pieces or not pieces[-1].is_answer or any(piece.is_answer for piece in pieces[:-1]):
         return None
-    return Solution(steps, steps[-1])
+    return _solution(text, pieces, "tags", text[pieces[-1].start : pieces[-1].end])
+
+
+def _tagged(text: str) -> list[_Piece] | None:
+    """The steps of a text that is all in tags; None where a tag is empty or holds one, or text is outside of them."""
+    pieces, at = [], 0
+    for match in _TAGGED.finditer(text):
+        piece = _stripped(text, *match.span(2), is_answer=match[1] == "answer")
+        if text[at : match.start()].strip() or piece.start == piece.end:
+            return None
+        pieces.append(piece)
+        at = match.end()
+    return pieces if pieces and not text[at:].strip() else None
+
+
+def _with_outside(text: str) -> list[_Piece]:
+    """The steps of a text in tags, and between them every paragraph outside the tags."""
+    pieces: list[_Piece] = []
+    at = 0
+    for match in _TAGGED.finditer(text):
+        pieces += _split(text, at, match.start(), _OUTSIDE_BREAK)
+        pieces.append(_stripped(text, *match.span(2), is_answer=match[1] == "answer"))
+        at = match.end()
+    pieces += _split(text, at, len(text), _OUTSIDE_BREAK)
+    return [piece for piece in pieces if piece.start < piece.end]
+
+
+def outside_tags(text: str) -> int:
+    """Characters of a text, whitespace not counted, that are neither tags nor inside of them."""
+    return sum(not character.isspace() for character in _TAG.sub("", _TAGGED.sub("", text)))
 
 
 def _parse_plain(text: str, step_format: StepFormat) -> Solution | None:
-    pieces = re.split(r"\n\s*\n" if step_format == "paragraphs" else r"\n", text.strip())
-    steps = tuple(piece.strip() for piece in pieces if piece.strip())
-    if not steps:
+    pieces = [piece for piece in _split(text, 0, len(text), _BREAKS[step_format]) if piece.start < piece.end]
+    if not pieces:
         return None
-    answer = _stated(steps[-1]) or _stated(steps[-1].rpartition("\n")[2]) or _boxed(steps[-1])
-    return Solution(steps, answer) if answer else None
+    last = text[pieces[-1].start : pieces[-1].end]
+    answer = _stated(last) or _stated(last.rpartition("\n")[2]) or _boxed(last)
+    return _solution(text, pieces, step_format, answer) if answer else None
+
+
+def _split(text: str, start: int, end: int, breaks: re.Pattern[str]) -> Iterator[_Piece]:
+    """What lies between breaks in a part of a text; some pieces may be empty."""
+    for match in breaks.finditer(text, start, end):
+        yield _stripped(text, start, match.start())
+        start = match.end()
+    yield _stripped(text, start, end)
+
+
+def _stripped(text: str, start: int, end: int, is_answer: bool = False) -> _Piece:
+    inner = text[start:end]
+    blank = len(inner) - len(inner.lstrip())
+    return _Piece(start + blank, start + max(blank, len(inner.rstrip())), is_answer)
+
+
+def _solution(text: str, pieces: Sequence[_Piece], step_format: StepFormat, answer: str) -> Solution:
+    steps = tuple(text[start:end] for start, end, _ in pieces)
+    starts, ends = [start for start, _, _ in pieces], [end for _, end, _ in pieces]
+    seams = tuple(text[end:start] for end, start in zip([0, *ends], [*starts, len(text)], strict=True))
+    return Solution(steps, answer, () if seams == finished_seams(len(steps), step_format) else seams)
 
 
 def _stated(text: str) -> str:

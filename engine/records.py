@@ -41,7 +41,8 @@ class Verdict(msgspec.Struct, frozen=True, gc=False):
 class Rollout(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One sampled completion of a state: its own steps after the prefix, the last one the answer.
 
-    text is kept only where no steps could be read from it (unparsed or truncated), steps are empty then.
+    text is kept only where no steps could be read from it (unparsed or truncated), steps are empty then. seams are
+    what the policy wrote around its steps, () where that is what the step format asks for (see engine.seams).
     """
 
     steps: tuple[str, ...]
@@ -49,6 +50,7 @@ class Rollout(msgspec.Struct, frozen=True, array_like=True, gc=False):
     rule: str = ""
     num_tokens: int = 0
     text: str = ""
+    seams: tuple[str, ...] = ()
 
 
 class Counts(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -90,7 +92,8 @@ class Origin(msgspec.Struct, frozen=True, array_like=True, gc=False):
 class Estimate(msgspec.Struct, frozen=True):
     """Rollouts of one state, numbered from 0 in the order of the tree's growth; those of the root have no origin.
 
-    A tree made in parts (SearchRule.first_part, confirm_zero) has several estimates of one state.
+    A tree made in parts (SearchRule.first_part, confirm_zero) has several estimates of one state. seams are those of
+    the prefix, as in Rollout.
     """
 
     number: int
@@ -98,6 +101,7 @@ class Estimate(msgspec.Struct, frozen=True):
     prefix: tuple[str, ...]
     seed: int
     rollouts: tuple[Rollout, ...]
+    seams: tuple[str, ...] = ()
 
     @property
     def counts(self) -> Counts:

@@ -26,10 +26,11 @@ from engine.partial import Partial, Settings, require_same
 from engine.policy.base import Completion, Policy, ProblemFailed, Prompt
 from engine.problems import SeedSet
 from engine.progress import Progress
-from engine.prompts import Solution, StepFormat, parse
+from engine.prompts import Solution, parse
 from engine.records import Candidates, Outcome, Problem, ProblemRecord, ProblemState
 from engine.reporting import reported
 from engine.scheduler import run_all
+from engine.seams import StepFormat
 from engine.seeds import derive_seed
 
 StartPolicy = Callable[[RolloutConfig], Awaitable[Policy]]
@@ -173,7 +174,7 @@ class _Sampler:
     async def _judged(self, problem: Problem, completion: Completion) -> tuple[Solution, Outcome]:
         if completion.truncated:
             return split_loosely(completion.text, self.config.step_format), "truncated"
-        solution = parse(completion.text, self.config.step_format)
+        solution = parse(completion.text, self.config.step_format, self.config.outside_tags)
         if solution is None:
             return Solution((completion.text,), ""), "unparsed"
         verdict = await self.judge.grade(problem, solution.answer)

@@ -15,8 +15,9 @@ from engine.foresight import next_wants
 from engine.judge.base import Judge
 from engine.policy.base import Completion, Policy, ProblemFailed, Prompt
 from engine.progress import Progress
-from engine.prompts import Solution, StepFormat, parse
+from engine.prompts import OutsideTags, Solution, parse
 from engine.records import Estimate, Outcome, Problem, ProblemRecord, Rollout, Verdict
+from engine.seams import StepFormat
 from engine.seeds import derive_seed
 from engine.store import Store, StoreDamaged
 from engine.tree import Tree, Want, apply, next_want
@@ -39,6 +40,7 @@ class Search:
     draining: asyncio.Event
     on_estimate: Callable[[Estimate], None] = field(default=lambda estimate: None)
     on_end: Callable[[ProblemRecord], None] = field(default=lambda record: None)
+    outside_tags: OutsideTags = "unparsed"
     turns: Turns = field(default_factory=Turns)
     ahead: Ahead | None = None
 
@@ -94,10 +96,16 @@ class Search:
         ask = self._ask(problem, image_digests, want)
         completions = [_storable(one) for one in await self._completions(ask, tree)]
         await self.turns.take()
-        solutions = [None if one.truncated else parse(one.text, self.step_format) for one in completions]
+        solutions = [self._read(one) for one in completions]
         verdicts = await self._verdicts(problem, [solution.answer for solution in solutions if solution])
         rollouts = (_rollout(*pair, verdicts) for pair in zip(completions, solutions, strict=True))
-        return Estimate(want.number, want.origin, ask.prompt.prefix, ask.seed, tuple(rollouts))
+        prefix, seams = ask.prompt.begun
+        return Estimate(want.number, want.origin, prefix, ask.seed, tuple(rollouts), seams)
+
+    def _read(self, completion: Completion) -> Solution | None:
+        if completion.truncated or completion.strayed:
+            return None
+        return parse(completion.text, self.step_format, self.outside_tags)
 
     async def _completions(self, ask: Ask, tree: Tree) -> list[Completion]:
         if self.ahead is None:
@@ -109,9 +117,9 @@ class Search:
             yield self._ask(prompt.problem, prompt.image_digests, want)
 
     def _ask(self, problem: Problem, image_digests: tuple[str, ...], want: Want) -> Ask:
-        prefix = journal.prefix_of(self.store, problem.id, want.origin)
+        prefix, seams = journal.begun_of(self.store, problem.id, want.origin, self.step_format)
         seed = derive_seed(self.run_seed, problem.id, want.number)
-        return Ask(Prompt(problem, prefix, image_digests), want.num, seed)
+        return Ask(Prompt(problem, prefix, image_digests, seams), want.num, seed)
 
     async def _verdicts(self, problem: Problem, answers: Iterable[str]) -> dict[str, Verdict]:
         """One verdict for each distinct answer: most rollouts of a problem share a few."""
@@ -136,6 +144,7 @@ def search_under(
         store=store,
         rule=config.part(SearchRule),
         step_format=config.step_format,
+        outside_tags=config.outside_tags,
         run_seed=config.run_seed,
         draining=draining,
         on_estimate=progress.on_estimate,
@@ -149,7 +158,7 @@ def _rollout(completion: Completion, solution: Solution | None, verdicts: Mappin
         outcome: Outcome = "truncated" if completion.truncated else "unparsed"
         return Rollout((), outcome, num_tokens=completion.num_tokens, text=completion.text)
     verdict = verdicts[solution.answer]
-    return Rollout(solution.steps, verdict.outcome, verdict.rule, completion.num_tokens)
+    return Rollout(solution.steps, verdict.outcome, verdict.rule, completion.num_tokens, seams=solution.seams)
 
 
 def _storable(completion: Completion) -> Completion:

@@ -7,25 +7,36 @@ from typing import Protocol
 import msgspec
 
 from engine.records import Problem
+from engine.seams import Begun, Seams
 
 
 class Prompt(msgspec.Struct, frozen=True):
-    """A state to complete: a problem and the steps so far, which the policy goes on from.
+    """A state to complete: a problem and the steps so far, which the policy continues from.
 
-    image_digests, where known, are the images' SHA-256 in hex; they let an engine reuse what it has encoded.
+    image_digests, where known, are the images' SHA-256 in hex; they let an engine reuse what it has encoded. seams are
+    what the policy wrote around the steps so far, () where that is what the step format asks for.
     """
 
     problem: Problem
     prefix: tuple[str, ...] = ()
     image_digests: tuple[str, ...] = ()
+    seams: Seams = ()
+
+    @property
+    def begun(self) -> Begun:
+        return Begun(self.prefix, self.seams)
 
 
 class Completion(msgspec.Struct, frozen=True):
-    """One sampled text after the prefix; truncated where it ran into the token limit."""
+    """One sampled text after the prefix; truncated where it ran into the token limit.
+
+    strayed: the policy did not end the last step of the prefix where that ends, so that this is no rollout from it.
+    """
 
     text: str
     num_tokens: int
     truncated: bool = False
+    strayed: bool = False
 
 
 class Policy(Protocol):

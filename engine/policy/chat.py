@@ -46,11 +46,26 @@ class Chat:
 
     def render(self, turns: Turns, num_images: int) -> str:
         """The prompt: exchanges that went before, the images, the user's text, the begun reply."""
+        return self.head(turns, num_images) + turns.reply
+
+    def head(self, turns: Turns, num_images: int) -> str:
+        """The prompt up to where the reply begins."""
         if self._form is None:
             user = self._placeholders(num_images) + turns.user
             shown = [text for _, text in turns.before()]
-            return "\n\n".join([*([turns.system] if turns.system else []), *shown, user, turns.reply])
-        return self._apply(self._form, turns, num_images) + turns.reply
+            return "\n\n".join([*([turns.system] if turns.system else []), *shown, user, ""])
+        return self._apply(self._form, turns, num_images)
+
+    def keeps_space(self) -> bool:
+        """Whether the template shows the whitespace at the end of a reply that is to be continued."""
+        if self._form is None or self._source is None:
+            return True
+        messages = [{"role": "user", "content": _PROBE}, {"role": "assistant", "content": f"{_PROBE}\n\n"}]
+        try:
+            text: str = self._source.apply_chat_template(messages, tokenize=False, continue_final_message=True)
+        except (jinja2.TemplateError, TypeError, ValueError, KeyError, AttributeError):
+            return True
+        return text.endswith("\n\n")
 
     def _find_form(self) -> Form | None:
         kinds: tuple[Content, ...] = ("parts", "string")

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from PIL import Image
 
 from engine import log, prompts
@@ -24,12 +25,14 @@ from engine.judge.chatting import Unanswered
 from engine.judge.endpoint import Endpoint, Subject
 from engine.policy.asking import Completions, chat_fields, completions, sampling_fields
 from engine.policy.base import Completion, ProblemFailed, Prompt
+from engine.policy.boundary import UNKNOWN_REST, End, by_rest, by_tokens, continued, joins
 from engine.policy.chat import Chat
 from engine.policy.endpoint_flags import POLICY_KEY_VARIABLE
 from engine.policy.ends import ENDS
-from engine.policy.served_model import context_length, require_room
+from engine.policy.served_model import context_length, require_room, rest_after_a_step
 from engine.policy.special_tokens import hidden_tokens
-from engine.prompts import Example
+from engine.prompts import Example, Turns
+from engine.records import Problem
 
 POLICY = Subject("the policy", "--policy-patience-seconds", PolicyUnreachable)
 MAX_BODY_BYTES = 64 << 20
@@ -56,6 +59,7 @@ class EndpointPolicy:
         self._chat = Chat([tokenizer] if tokenizer is not None else [])
         self._hidden = hidden_tokens(tokenizer) if tokenizer is not None else re.compile(r"(?!)")
         self._examples = examples
+        self._end = self._end_by_tokenizer() if tokenizer is not None else by_rest(UNKNOWN_REST[config.step_format])
         self._takes_n = True
 
     @classmethod
@@ -85,6 +89,9 @@ class EndpointPolicy:
         try:
             key = os.environ.get(POLICY_KEY_VARIABLE)
             require_room(config.max_new_tokens, await context_length(config.policy_url, config.policy_model, key))
+            if tokenizer is None and config.policy_dialect == "vllm" and config.step_format == "tags":
+                rest = await rest_after_a_step(config.policy_url, config.policy_model, key)
+                policy._end = policy._end if rest is None else by_rest(rest)
             policy._takes_n = len((await endpoint.ask(probe, Completions)).choices) == 2
         except BaseException:
             await endpoint.close()
@@ -106,12 +113,17 @@ class EndpointPolicy:
 
     async def _sample(self, prompt: Prompt, num: int, seed: int, one_step: bool) -> list[Completion]:
         stops = ENDS.get((self._config.step_format, one_step), ())
-        asked = await self._prompt_fields(prompt)
+        config = self._config
+        turns = prompts.turns(
+            prompt.problem.question, prompt.begun, config.prompt_template, config.step_format, self._examples
+        )
+        end = self._end(turns.reply)
+        asked = await self._prompt_fields(prompt.problem, msgspec.structs.replace(turns, reply=end.text))
         if self._sampling.temperature == 0:
-            return (await self._draw(asked, 1, seed, stops)) * num
+            return [continued(one, end.rest) for one in await self._draw(asked, 1, seed, stops)] * num
         sizes = [num] if self._takes_n else [1] * num
         drawn = await asyncio.gather(*(self._draw(asked, n, seed + at, stops) for at, n in enumerate(sizes)))
-        return [completion for part in drawn for completion in part]
+        return [continued(completion, end.rest) for part in drawn for completion in part]
 
     async def _draw(self, asked: dict[str, Any], num: int, seed: int, stops: Sequence[str]) -> list[Completion]:
         fields = sampling_fields(self._sampling, num, seed, stops, self._vllm)
@@ -126,11 +138,17 @@ class EndpointPolicy:
             for one in completions(body, stop_is_shown=self._vllm)
         ]
 
-    async def _prompt_fields(self, prompt: Prompt) -> dict[str, Any]:
-        config, problem = self._config, prompt.problem
-        turns = prompts.turns(
-            problem.question, prompt.prefix, config.prompt_template, config.step_format, self._examples
-        )
+    def _end_by_tokenizer(self) -> End:
+        keeps_space = self._config.policy_api == "completions" or self._chat.keeps_space()
+        return by_tokens(self._encode, self._config.step_format, keeps_space)
+
+    def _encode(self, text: str) -> list[int]:
+        ids: list[int] = self._tokenizer.encode(text, add_special_tokens=False)
+        return ids
+
+    async def _prompt_fields(self, problem: Problem, turns: Turns) -> dict[str, Any]:
+        """What a request says of its prompt."""
+        config = self._config
         special = {"skip_special_tokens": False} if self._vllm and self._tokenizer is not None else {}
         if config.policy_api == "chat":
             images = await asyncio.to_thread(data_urls, Path(problem.image_root), problem.image_paths)
@@ -141,7 +159,15 @@ class EndpointPolicy:
             )
         if self._vllm:
             special["add_special_tokens"] = not self._chat.has_template
-        return {"prompt": self._chat.render(turns, 0), **special}
+        return {"prompt": self._prompt(turns), **special}
+
+    def _prompt(self, turns: Turns) -> str | list[int]:
+        """As text, or as ids where one text would join the head's last token with the reply's first."""
+        head = self._chat.head(turns, 0)
+        if not (turns.reply and self._vllm and self._tokenizer is not None) or joins(self._encode, head, turns.reply):
+            return head + turns.reply
+        begin = self._tokenizer.encode(head, add_special_tokens=not self._chat.has_template)
+        return [*begin, *self._encode(turns.reply)]
 
 
 def data_urls(root: Path, names: Sequence[str]) -> list[str]:

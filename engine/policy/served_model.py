@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import aiohttp
 import msgspec
 
 from engine.errors import ConfigurationError
+from engine.policy.boundary import CONTINUATIONS, MAX_REST_CHARACTERS, ending
 
 SECONDS = 10.0
 """Time that an endpoint has to say it."""
@@ -18,6 +21,33 @@ class _Model(msgspec.Struct):
 
 class _Models(msgspec.Struct):
     data: list[_Model]
+
+
+class _Tokens(msgspec.Struct):
+    tokens: list[int]
+
+
+_CLOSED_STEP = "<step>6 + 1 = 7 apples.</step>"
+
+
+async def rest_after_a_step(url: str, model: str, key: str | None) -> str | None:
+    """What is left to the model of "</step>" (see engine.policy.boundary), by vLLM's /tokenize; None without that."""
+    texts = [_CLOSED_STEP + more for more in CONTINUATIONS["tags"]]
+    texts += [_CLOSED_STEP[:-cut] for cut in range(1, min(MAX_REST_CHARACTERS, len(_CLOSED_STEP)))] + [_CLOSED_STEP]
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
+    address = url.rstrip("/").removesuffix("/v1") + "/tokenize"
+    try:
+        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=SECONDS), headers=headers) as session:
+            ids = await asyncio.gather(*(_tokens(session, address, model, text) for text in texts))
+    except (aiohttp.ClientError, TimeoutError, OSError, msgspec.DecodeError):
+        return None
+    return ending(dict(zip(texts, ids, strict=True)).__getitem__, "tags", _CLOSED_STEP).rest
+
+
+async def _tokens(session: aiohttp.ClientSession, address: str, model: str, text: str) -> list[int]:
+    body = {"model": model, "prompt": text, "add_special_tokens": False}
+    async with session.post(address, json=body, allow_redirects=False, raise_for_status=True) as response:
+        return msgspec.json.decode(await response.read(), type=_Tokens).tokens
 
 
 async def context_length(url: str, model: str, key: str | None) -> int | None:

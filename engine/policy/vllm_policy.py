@@ -20,6 +20,7 @@ from engine.images import ImageError, resolve
 from engine.load import PolicyLoad
 from engine.policy import checkpoint, vllm_engine
 from engine.policy.base import Completion, ProblemFailed, Prompt
+from engine.policy.boundary import Ending, by_tokens, continued, joins
 from engine.policy.chat import Chat
 from engine.policy.checkpoint import model_digest
 from engine.policy.ends import ENDS
@@ -27,7 +28,8 @@ from engine.policy.gauge import Hear
 from engine.policy.picture_cache import PictureCache
 from engine.policy.special_tokens import STEP_TAGS as STEP_TAGS
 from engine.policy.special_tokens import hidden_tokens
-from engine.prompts import Example, StepFormat, Template
+from engine.prompts import Example, Template, Turns
+from engine.seams import StepFormat
 
 __all__ = ["VllmPolicy", "model_digest"]
 
@@ -71,6 +73,7 @@ class VllmPolicy:
         self._numbers = itertools.count()
         self._tokenizer = engine.renderer.tokenizer
         self._hidden = hidden_tokens(self._tokenizer)
+        self._end = by_tokens(self._encode, step_format)
         self._ends = {one_step: Ends.of(self._tokenizer, step_format, one_step) for one_step in (False, True)}
         self._description: dict[str, str] = {}
 
@@ -114,13 +117,14 @@ class VllmPolicy:
         from vllm.v1.engine.exceptions import EngineDeadError
 
         try:
+            turns, end = self._turns(prompt)
             for _ in range(MAX_RESENDS + 1):
-                output = await self._generate(prompt, num, seed, one_step)
+                output = await self._generate(prompt, turns, end, num, seed, one_step)
                 reasons = {completion.finish_reason for completion in output.outputs}
                 if "abort" in reasons:
                     raise EngineDied("the inference engine is shutting down")
                 if "error" not in reasons:
-                    return await asyncio.to_thread(self._completions, output, num)
+                    return await asyncio.to_thread(self._completions, output, num, end.rest)
         except EngineDeadError as error:
             raise EngineDied("the inference engine died") from error
         raise ProblemFailed("the inference engine lost this request's images repeatedly")
@@ -129,11 +133,16 @@ class VllmPolicy:
         """Stop the engine and see its processes gone."""
         await vllm_engine.stop(self._engine)
 
-    async def _generate(self, prompt: Prompt, num: int, seed: int, one_step: bool) -> Any:
+    def _turns(self, prompt: Prompt) -> tuple[Turns, Ending]:
+        question = prompt.problem.question
+        turns = prompts.turns(question, prompt.begun, self._template, self._step_format, self._examples)
+        return turns, self._end(turns.reply)
+
+    async def _generate(self, prompt: Prompt, turns: Turns, end: Ending, num: int, seed: int, one_step: bool) -> Any:
         from vllm.exceptions import VLLMClientError
         from vllm.v1.engine.exceptions import EngineGenerateError
 
-        rendered = await self._render(prompt)
+        rendered = await self._render(prompt, turns, end)
         output = None
         try:
             async for piece in self._engine.generate(
@@ -150,13 +159,12 @@ class VllmPolicy:
             raise EngineDied("the inference engine gave no output")
         return output
 
-    async def _render(self, prompt: Prompt) -> Any:
+    async def _render(self, prompt: Prompt, turns: Turns, end: Ending) -> Any:
         """The engine's own input: token ids, and the images preprocessed."""
         from vllm.exceptions import VLLMClientError
 
         problem = prompt.problem
-        turns = prompts.turns(problem.question, prompt.prefix, self._template, self._step_format, self._examples)
-        text: dict[str, Any] = {"prompt": self._chat.render(turns, len(problem.image_paths))}
+        text = self._begun(self._chat.head(turns, len(problem.image_paths)), end.text)
         try:
             if problem.image_paths:
                 text["multi_modal_data"] = {"image": await self._images(prompt)}
@@ -170,6 +178,17 @@ class VllmPolicy:
                 raise EngineDied("the inference engine died") from error
             raise ProblemFailed(str(error)) from error
         return rendered
+
+    def _begun(self, head: str, reply: str) -> dict[str, Any]:
+        """A prompt as text, or as ids where one text would join the head's last token with the reply's first."""
+        if not reply or joins(self._encode, head, reply):
+            return {"prompt": head + reply}
+        begin = self._tokenizer.encode(head, add_special_tokens=not self._chat.has_template)
+        return {"prompt_token_ids": [*begin, *self._encode(reply)]}
+
+    def _encode(self, text: str) -> list[int]:
+        ids: list[int] = self._tokenizer.encode(text, add_special_tokens=False)
+        return ids
 
     async def _images(self, prompt: Prompt) -> list[Any]:
         if not self._engine.model_config.is_multimodal_model:
@@ -202,8 +221,8 @@ class VllmPolicy:
             spaces_between_special_tokens=False,
         )
 
-    def _completions(self, output: Any, num: int) -> list[Completion]:
-        completions = [
+    def _completions(self, output: Any, num: int, rest: str) -> list[Completion]:
+        drawn = [
             Completion(
                 text=self._hidden.sub("", one.text or self._text(one.token_ids)),
                 num_tokens=len(one.token_ids),
@@ -211,6 +230,7 @@ class VllmPolicy:
             )
             for one in output.outputs
         ]
+        completions = [continued(one, rest) for one in drawn]
         return completions if len(completions) == num else completions * num
 
     def _text(self, token_ids: Any) -> str:

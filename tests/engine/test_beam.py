@@ -18,9 +18,10 @@ from engine.config import RolloutConfig
 from engine.errors import Drained, EngineDied, UsageError
 from engine.judge.cascade import Cascade
 from engine.policy.base import Completion, Policy, ProblemFailed, Prompt
-from engine.prompts import StepFormat, parse, read_step, whole
+from engine.prompts import Step, parse, read_step, whole
 from engine.records import Candidates, Problem
 from engine.rollout import run
+from engine.seams import StepFormat
 
 PROBLEM = Problem(id="p", question="q", correct_answer="aaa")
 
@@ -110,16 +111,18 @@ def test_worth_worked_by_hand() -> None:
 @pytest.mark.parametrize(
     ("text", "step_format", "read"),
     [
-        ("<step> a </step>", "tags", ("a", False)),
-        ("<answer>7</answer>", "tags", ("7", True)),
+        ("<step> a </step>", "tags", Step("a", False, "<step> ", " </step>")),
+        ("\n<step>a</step>", "tags", Step("a", False, "\n<step>", "</step>")),
+        ("<answer>7</answer>", "tags", Step("7", True, "<answer>", "</answer>")),
         ("<step></step>", "tags", None),
         ("<step>a", "tags", None),
-        ("a\n\n", "paragraphs", ("a", False)),
-        ("Answer: 7", "lines", ("Answer: 7", True)),
+        ("so <step>a</step>", "tags", None),
+        ("a\n\n", "paragraphs", Step("a", False, "", "\n\n")),
+        ("Answer: 7", "lines", Step("Answer: 7", True)),
         ("\n", "lines", None),
     ],
 )
-def test_one_step_is_read_in_every_format(text: str, step_format: StepFormat, read: tuple[str, bool] | None) -> None:
+def test_one_step_is_read_in_every_format(text: str, step_format: StepFormat, read: Step | None) -> None:
     assert read_step(text, step_format) == read
 
 

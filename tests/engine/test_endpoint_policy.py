@@ -127,7 +127,7 @@ async def test_an_image_goes_along_in_a_chat_and_nowhere_else(config: Callable[.
         assert len(await chat.sample(prompt(("red.png",), str(tmp_path), ("a",)), 2, 5)) == 2
         body = server.requests[-1]
         assert body["messages"][1]["content"][0]["image_url"]["url"].startswith("data:image/png;base64,iVBOR")
-        assert body["messages"][-1] == {"role": "assistant", "content": "<step>a</step>"}
+        assert body["messages"][-1] == {"role": "assistant", "content": "<step>a</step"}
         assert (body["continue_final_message"], body["add_generation_prompt"]) == (True, False)
         with pytest.raises(ProblemFailed, match=r"nowhere\.png"):
             await chat.sample(prompt(("nowhere.png",), str(tmp_path)), 2, 5)
@@ -136,6 +136,22 @@ async def test_an_image_goes_along_in_a_chat_and_nowhere_else(config: Callable[.
         with pytest.raises(ConfigurationError, match="--policy-api chat"):
             await plain.sample(prompt(("red.png",), str(tmp_path)), 2, 5)
         await plain.close()
+
+
+@pytest.mark.parametrize(
+    ("tag_tokens", "knows_vllm", "shown"), [(False, True, False), (True, True, True), (True, False, False)]
+)
+async def test_without_the_tokenizer_the_prompt_of_a_prefix_ends_where_the_server_says(
+    config: Callable[..., AnnotateConfig], tag_tokens: bool, knows_vllm: bool, shown: bool
+):
+    """One that does not say is taken for a byte-pair tokenizer: it writes the end of the tag itself."""
+    async with serving(knows_vllm=knows_vllm) as server:
+        server.tag_tokens = tag_tokens
+        policy = await EndpointPolicy.start(config(server.url, **({} if knows_vllm else PLAIN)))
+        drawn = await policy.sample(prompt(prefix=("a",)), 2, 5)
+        assert server.requests[-1]["prompt"].endswith("<step>a</step" + (">" if shown else ""))
+        assert all(one.text.startswith(("<step>", "<answer>")) for one in drawn)
+        await policy.close()
 
 
 async def test_the_key_comes_from_the_environment(config: Callable[..., AnnotateConfig], monkeypatch):

@@ -16,12 +16,14 @@ from engine.policy.asking import chat_fields
 from engine.policy.base import Prompt
 from engine.policy.chat import Chat
 from engine.policy.endpoint_policy import EndpointPolicy
-from engine.prompts import Example, StepFormat, parse, turns
+from engine.prompts import Example, parse, turns
 from engine.records import Problem
+from engine.seams import Begun, StepFormat
 from tests.engine.test_chat import NO_SYSTEM, PARTS, STRING_ONLY, Templated
 from tests.fakes.policy import ScriptedPolicy
 from tests.fakes.policy_server import serving
 
+A = Begun(("a",))
 SUM = Example("1+2+3?", ("1+2=3", "3+3=6"), "6")
 PRODUCT = Example("2*3?", ("2*3=6",), "6")
 FORMATS: tuple[StepFormat, ...] = ("tags", "paragraphs", "lines")
@@ -66,23 +68,23 @@ def test_a_missing_file_is_refused_by_name(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("step_format", FORMATS)
 def test_an_example_is_answered_in_the_form_that_is_asked_for(step_format: StepFormat) -> None:
-    shown = turns("Q?", ("a",), "prefill", step_format, (SUM, PRODUCT))
+    shown = turns("Q?", A, "prefill", step_format, (SUM, PRODUCT))
     assert [asked for asked, _ in shown.shown] == [SUM.question, PRODUCT.question]
     for example, (_, reply) in zip((SUM, PRODUCT), shown.shown, strict=True):
         read = parse(reply, step_format)
         assert read is not None
         assert (read.steps[:-1], read.answer) == (example.steps, example.answer)
-    without = turns("Q?", ("a",), "prefill", step_format)
+    without = turns("Q?", A, "prefill", step_format)
     assert (shown.system, shown.user, shown.reply) == (without.system, without.user, without.reply)
 
 
 def test_mmprms_request_asks_for_the_examples_too() -> None:
-    shown = turns("Q?", (), "mmprm", "tags", (SUM,))
+    shown = turns("Q?", Begun(), "mmprm", "tags", (SUM,))
     assert shown.shown[0][0] == shown.user.replace("Q?", SUM.question)
 
 
 def test_every_kind_of_template_shows_them_before_the_question() -> None:
-    asked = turns("Q?", ("a",), "prefill", "tags", (PRODUCT,))
+    asked = turns("Q?", A, "prefill", "tags", (PRODUCT,))
     solved = "[user]2*3?[assistant]<step>2*3=6</step><answer>6</answer>"
     end = "[user]Q?[assistant]<step>a</step>"
     for template in (PARTS, STRING_ONLY):
@@ -95,7 +97,7 @@ def test_every_kind_of_template_shows_them_before_the_question() -> None:
 
 
 def test_a_chat_by_url_has_them_as_turns() -> None:
-    messages = chat_fields(turns("Q?", (), "bare", "tags", (PRODUCT,)), ())["messages"]
+    messages = chat_fields(turns("Q?", Begun(), "bare", "tags", (PRODUCT,)), ())["messages"]
     assert [one["role"] for one in messages] == ["user", "assistant", "user"]
     assert messages[1]["content"] == "<step>2*3=6</step><answer>6</answer>"
 

@@ -4,43 +4,84 @@ from __future__ import annotations
 
 import pytest
 
-from engine.prompts import Solution, join, parse, turns, whole
+from engine.prompts import join, outside_tags, parse, turns, whole
+from engine.seams import Begun, StepFormat, finished_seams, text_of
+
+A = Begun(("a",))
 
 
 @pytest.mark.parametrize(
-    ("text", "step_format", "expected"),
+    ("text", "step_format", "steps", "answer"),
     [
-        ("<step>a</step><step> b </step><answer>7</answer>", "tags", Solution(("a", "b", "7"), "7")),
-        ("noise <step>a\nb</step>\n<answer>7</answer> tail", "tags", Solution(("a\nb", "7"), "7")),
-        ("<answer>7</answer>", "tags", Solution(("7",), "7")),
-        ("<step>a</step>", "tags", None),
-        ("<step></step><answer>7</answer>", "tags", None),
-        ("<answer>7</answer><step>a</step>", "tags", None),
-        ("<answer>7</answer><answer>8</answer>", "tags", None),
-        ("", "tags", None),
-        ("first\nline\n\nsecond\n\nAnswer: 7", "paragraphs", Solution(("first\nline", "second", "Answer: 7"), "7")),
-        ("first\nThe end", "lines", None),
-        ("first\nThe answer is 7.", "lines", Solution(("first", "The answer is 7."), "7")),
-        ("first\n**Answer:** 7", "lines", Solution(("first", "**Answer:** 7"), "7")),
-        ("first\nFinal answer: 7.5", "lines", Solution(("first", "Final answer: 7.5"), "7.5")),
-        ("first\nThe final answer is: 7.", "lines", Solution(("first", "The final answer is: 7."), "7")),
-        ("first\nAnswer: The final answer is 7", "lines", Solution(("first", "Answer: The final answer is 7"), "7")),
-        ("first\nTherefore, the answer is 7.", "lines", Solution(("first", "Therefore, the answer is 7."), "7")),
-        ("first\n#### 7", "lines", Solution(("first", "#### 7"), "7")),
-        ("first\n### Answer: 7", "lines", Solution(("first", "### Answer: 7"), "7")),
-        (
-            "so $x=\\boxed{\\frac{1}{2}}$.",
-            "lines",
-            Solution(("so $x=\\boxed{\\frac{1}{2}}$.",), "\\boxed{\\frac{1}{2}}"),
-        ),
-        ("\\boxed{1} or \\boxed{2}", "lines", None),
-        ("first\nNo answer isn't known", "lines", None),
-        ("first\nAnswering: 7", "lines", None),
-        ("first\n\nIt adds up.\nAnswer: 7", "paragraphs", Solution(("first", "It adds up.\nAnswer: 7"), "7")),
+        ("<step>a</step><step> b </step><answer>7</answer>", "tags", ("a", "b", "7"), "7"),
+        ("\n<step>a\nb</step>\n<answer>7</answer> ", "tags", ("a\nb", "7"), "7"),
+        ("<answer>7</answer>", "tags", ("7",), "7"),
+        ("<step>a < b</step><answer>7</answer>", "tags", ("a < b", "7"), "7"),
+        ("first\nline\n\nsecond\n\nAnswer: 7", "paragraphs", ("first\nline", "second", "Answer: 7"), "7"),
+        ("first\nThe answer is 7.", "lines", ("first", "The answer is 7."), "7"),
+        ("first\n**Answer:** 7", "lines", ("first", "**Answer:** 7"), "7"),
+        ("first\nFinal answer: 7.5", "lines", ("first", "Final answer: 7.5"), "7.5"),
+        ("first\nThe final answer is: 7.", "lines", ("first", "The final answer is: 7."), "7"),
+        ("first\nAnswer: The final answer is 7", "lines", ("first", "Answer: The final answer is 7"), "7"),
+        ("first\nTherefore, the answer is 7.", "lines", ("first", "Therefore, the answer is 7."), "7"),
+        ("first\n#### 7", "lines", ("first", "#### 7"), "7"),
+        ("first\n### Answer: 7", "lines", ("first", "### Answer: 7"), "7"),
+        ("so $x=\\boxed{\\frac{1}{2}}$.", "lines", ("so $x=\\boxed{\\frac{1}{2}}$.",), "\\boxed{\\frac{1}{2}}"),
+        ("first\n\nIt adds up.\nAnswer: 7", "paragraphs", ("first", "It adds up.\nAnswer: 7"), "7"),
     ],
 )
-def test_parse(text: str, step_format, expected: Solution | None):
-    assert parse(text, step_format) == expected
+def test_a_completion_is_split_and_nothing_of_it_is_lost(
+    text: str, step_format: StepFormat, steps: tuple[str, ...], answer: str
+) -> None:
+    solution = parse(text, step_format)
+    assert solution is not None
+    assert (solution.steps, solution.answer) == (steps, answer)
+    assert text_of(steps, solution.seams or finished_seams(len(steps), step_format)) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "step_format"),
+    [
+        ("<step>a</step>", "tags"),
+        ("<step></step><answer>7</answer>", "tags"),
+        ("<answer>7</answer><step>a</step>", "tags"),
+        ("<answer>7</answer><answer>8</answer>", "tags"),
+        ("<step>a<step>b</step><answer>7</answer>", "tags"),
+        ("", "tags"),
+        ("first\nThe end", "lines"),
+        ("\\boxed{1} or \\boxed{2}", "lines"),
+        ("first\nNo answer isn't known", "lines"),
+        ("first\nAnswering: 7", "lines"),
+    ],
+)
+def test_what_cannot_be_split_is_not_guessed_at(text: str, step_format: StepFormat) -> None:
+    assert parse(text, step_format) is None
+
+
+OUTSIDE = [
+    ("So 140 / 2 = 70 rows.</step><answer>70</answer>", ("So 140 / 2 = 70 rows.", "70")),
+    ("First 4*2 = 8.\n\nThen 3+8 = 11.\n\n<answer>11</answer>", ("First 4*2 = 8.", "Then 3+8 = 11.", "11")),
+    ("Sure.\n<step>4*2 = 8</step> and\n<step>3+8 = 11</step><answer>11</answer>", None),
+    ("<step>4*2 = 8\n\nor so</step>3+8 = 11<answer>11</answer>", ("4*2 = 8\n\nor so", "3+8 = 11", "11")),
+    ("<step>a</step><answer>7</answer> tail", None),
+]
+
+
+@pytest.mark.parametrize(("text", "steps"), OUTSIDE)
+def test_text_outside_the_tags_is_a_step_only_where_the_user_chose_so(text: str, steps: tuple[str, ...] | None) -> None:
+    assert parse(text, "tags") is None
+    assert outside_tags(text) > 0
+    solution = parse(text, "tags", "steps")
+    if text.endswith("tail"):
+        assert solution is None
+        return
+    assert solution is not None
+    assert solution.steps == (steps or ("Sure.", "4*2 = 8", "and", "3+8 = 11", "11"))
+    assert text_of(solution.steps, solution.seams) == text
+
+
+def test_a_text_in_tags_has_nothing_outside_of_them() -> None:
+    assert outside_tags("\n<step>a</step>\n\n<answer>7</answer>") == 0
 
 
 STEPS = ("3 + 4 = 7,\nwhich is odd", "7 * 2 = 14", "Answer: 14")
@@ -56,7 +97,9 @@ def test_without_its_blank_lines_a_completion_reads_the_same_but_for_paragraphs(
     read = parse(stripped, step_format)
     assert read is not None
     assert len(read.steps) == num_steps
-    assert (read == parse(written, step_format)) == (step_format != "paragraphs")
+    as_written = parse(written, step_format)
+    assert as_written is not None
+    assert (read.steps == as_written.steps) == (step_format != "paragraphs")
 
 
 @pytest.mark.parametrize("step_format", ["tags", "paragraphs", "lines"])
@@ -69,11 +112,11 @@ def test_a_joined_prefix_reads_back_as_its_steps(step_format):
 
 
 def test_prefill_and_bare_begin_the_reply_and_mmprm_repeats_the_steps_in_the_question():
-    prefill = turns("Q?", ("a",), "prefill", "tags")
+    prefill = turns("Q?", A, "prefill", "tags")
     assert (prefill.user, prefill.reply) == ("Q?", "<step>a</step>")
     assert prefill.system
-    bare = turns("Q?", ("a",), "bare", "tags")
+    bare = turns("Q?", A, "bare", "tags")
     assert (bare.system, bare.user, bare.reply) == (None, "Q?", "<step>a</step>")
-    mmprm = turns("Q?", ("a",), "mmprm", "tags")
+    mmprm = turns("Q?", A, "mmprm", "tags")
     assert mmprm.reply == ""
     assert mmprm.user.endswith("Question: Q?\nPrevious Steps:<step>a</step>")

@@ -15,7 +15,9 @@ from engine.records import Problem
 from tests.fakes.policy import ScriptedPolicy
 
 QUESTION = re.compile(r"What is (\d+)\?")
-STEP = re.compile(r"<step>(.*?)</step>")
+STEP = re.compile(r"<step>(.*?)</step>?")
+REST = re.compile(r"</step$")
+"""A prompt that leaves the end of a tag to the policy."""
 
 
 class PolicyServer:
@@ -31,6 +33,7 @@ class PolicyServer:
         self.knows_vllm = knows_vllm
         self.url = ""
         self.context: int | None = None
+        self.tag_tokens = False
         self.requests: list[dict[str, Any]] = []
         self.keys: set[str | None] = set()
 
@@ -48,6 +51,12 @@ class PolicyServer:
             return web.json_response({"error": "unknown field"}, status=400)
         return web.json_response(self.completion(body))
 
+    async def tokenize(self, request: web.Request) -> web.Response:
+        """vLLM's own address; as a tokenizer in which the tags are tokens, or in which "><" is one."""
+        body = await request.json()
+        pieces = re.findall(r"</?(?:step|answer)>|." if self.tag_tokens else r"><|.", body["prompt"], re.DOTALL)
+        return web.json_response({"tokens": [hash(piece) % (1 << 30) for piece in pieces]})
+
     async def models(self, _: web.Request) -> web.Response:
         return web.json_response({"data": [{"id": "m", "max_model_len": self.context}]})
 
@@ -63,7 +72,8 @@ class PolicyServer:
                 ScriptedPolicy(odd_rate=0.0).completion(state, random.Random(body["seed"] + at))
                 for at in range(body["n"])
             ]
-            texts = [one.text for one in drawn]
+            rest = ">" if REST.search(prompt) else ""
+            texts = [rest + one.text for one in drawn]
         texts = texts if self.takes_n else texts[:1]
         if not body.get("include_stop_str_in_output"):
             texts = [text.removesuffix("</answer>") for text in texts]
@@ -91,6 +101,8 @@ async def serving(
     app = web.Application(client_max_size=1 << 26)
     app.router.add_post("/v1/completions", server.handle)
     app.router.add_get("/v1/models", server.models)
+    if knows_vllm:
+        app.router.add_post("/tokenize", server.tokenize)
     app.router.add_post("/v1/chat/completions", server.handle)
     runner = web.AppRunner(app, shutdown_timeout=0.1, access_log=None)
     await runner.setup()
