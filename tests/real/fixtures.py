@@ -33,6 +33,7 @@ def folder_or_skip(name: str) -> Path:
 
 @cache
 def tokenizer_or_skip(name: str) -> Any:
+    found = folder_or_skip(name)
     from transformers import AutoTokenizer
 
-    return AutoTokenizer.from_pretrained(folder_or_skip(name))
+    return AutoTokenizer.from_pretrained(found)

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from tests.real import fetch
-from tests.real.families import FAMILIES, folder
+from tests.real import families, fetch
+from tests.real.families import FAMILIES, NotFetched, folder
 
 Load = Callable[[str], Any]
 
@@ -119,3 +119,13 @@ def test_a_folder_is_made_once(real_folder: Callable[[str], Path]) -> None:
     assert folder("llama2") == made
     assert (made / "tokenizer.json").stat() == before
     assert json.loads((made / "tokenizer_config.json").read_text())["chat_template"]
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_without_the_cache_the_message_names_the_command_that_fills_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str
+) -> None:
+    monkeypatch.setattr(fetch, "CACHE", tmp_path)
+    monkeypatch.setattr(families, "MADE", tmp_path / "made")
+    with pytest.raises(NotFetched, match=r"run python3 tests/real/fetch\.py"):
+        folder(name)
