@@ -76,6 +76,16 @@ def joins(encode: Encode, head: str, reply: str) -> bool:
     return list(encode(end + reply[:TAIL_CHARACTERS]))[: len(ids)] == ids
 
 
+def begun_prompt(encode: Encode, encode_head: Encode, head: str, reply: str) -> str | list[int]:
+    """A prompt with a begun reply: as text, or as ids where one text would join the head's last token with the reply.
+
+    encode_head: ids of a head, with the special tokens that begin a prompt.
+    """
+    if not reply or joins(encode, head, reply):
+        return head + reply
+    return [*encode_head(head), *encode(reply)]
+
+
 def continued(completion: Completion, rest: str) -> Completion:
     """A completion as text after its state, whose rest it wrote first; strayed where it wrote something else."""
     if not rest or (completion.truncated and not completion.text.startswith(rest)):

@@ -25,7 +25,7 @@ from engine.judge.chatting import Unanswered
 from engine.judge.endpoint import Endpoint, Subject
 from engine.policy.asking import Completions, chat_fields, completions, sampling_fields
 from engine.policy.base import Completion, ProblemFailed, Prompt
-from engine.policy.boundary import UNKNOWN_REST, End, by_rest, by_tokens, continued, joins
+from engine.policy.boundary import UNKNOWN_REST, End, begun_prompt, by_rest, by_tokens, continued
 from engine.policy.chat import Chat
 from engine.policy.endpoint_flags import POLICY_KEY_VARIABLE
 from engine.policy.ends import ENDS
@@ -146,6 +146,10 @@ class EndpointPolicy:
         ids: list[int] = self._tokenizer.encode(text, add_special_tokens=False)
         return ids
 
+    def _encode_head(self, head: str) -> list[int]:
+        ids: list[int] = self._tokenizer.encode(head, add_special_tokens=not self._chat.has_template)
+        return ids
+
     async def _prompt_fields(self, problem: Problem, turns: Turns) -> dict[str, Any]:
         """What a request says of its prompt."""
         config = self._config
@@ -162,12 +166,10 @@ class EndpointPolicy:
         return {"prompt": self._prompt(turns), **special}
 
     def _prompt(self, turns: Turns) -> str | list[int]:
-        """As text, or as ids where one text would join the head's last token with the reply's first."""
         head = self._chat.head(turns, 0)
-        if not (turns.reply and self._vllm and self._tokenizer is not None) or joins(self._encode, head, turns.reply):
+        if not self._vllm or self._tokenizer is None:
             return head + turns.reply
-        begin = self._tokenizer.encode(head, add_special_tokens=not self._chat.has_template)
-        return [*begin, *self._encode(turns.reply)]
+        return begun_prompt(self._encode, self._encode_head, head, turns.reply)
 
 
 def data_urls(root: Path, names: Sequence[str]) -> list[str]:

@@ -20,7 +20,7 @@ from engine.images import ImageError, resolve
 from engine.load import PolicyLoad
 from engine.policy import checkpoint, vllm_engine
 from engine.policy.base import Completion, ProblemFailed, Prompt
-from engine.policy.boundary import Ending, by_tokens, continued, joins
+from engine.policy.boundary import Ending, begun_prompt, by_tokens, continued
 from engine.policy.chat import Chat
 from engine.policy.checkpoint import model_digest
 from engine.policy.ends import ENDS
@@ -180,14 +180,15 @@ class VllmPolicy:
         return rendered
 
     def _begun(self, head: str, reply: str) -> dict[str, Any]:
-        """A prompt as text, or as ids where one text would join the head's last token with the reply's first."""
-        if not reply or joins(self._encode, head, reply):
-            return {"prompt": head + reply}
-        begin = self._tokenizer.encode(head, add_special_tokens=not self._chat.has_template)
-        return {"prompt_token_ids": [*begin, *self._encode(reply)]}
+        prompt = begun_prompt(self._encode, self._encode_head, head, reply)
+        return {"prompt" if isinstance(prompt, str) else "prompt_token_ids": prompt}
 
     def _encode(self, text: str) -> list[int]:
         ids: list[int] = self._tokenizer.encode(text, add_special_tokens=False)
+        return ids
+
+    def _encode_head(self, head: str) -> list[int]:
+        ids: list[int] = self._tokenizer.encode(head, add_special_tokens=not self._chat.has_template)
         return ids
 
     async def _images(self, prompt: Prompt) -> list[Any]:
