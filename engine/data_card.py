@@ -8,6 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 from engine.formats import FILES, Format
 from engine.records import SCHEMA_VERSION
+from engine.shares import cells, tallied
 
 PACKAGES = ("msgspec", "lmdb", "pyarrow")
 
@@ -39,6 +40,7 @@ def data_card(
         f"# {name}\n\n{ABOUT[kind]}\n\nFiles: {', '.join(f'`{file}`' for file in FILES[kind])}, `counts.json`.\n",
         *(f"{note}\n" for note in notes),
         "## Counts\n\n" + _table("count", sorted(counts.items())),
+        "## Rollouts that could not be judged\n\n" + _table("outcome", cells(tallied(counts))),
         "## How the labels were made\n\n" + _table("setting", rule.items()),
         *(f"## Store {at}\n\n" + _table("setting", sorted(one.items())) for at, one in enumerate(settings, 1)),
         "## Versions\n\n" + _table("software", _versions()),

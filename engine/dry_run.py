@@ -29,6 +29,7 @@ from engine.records import Estimate, Problem, ProblemRecord, Rollout
 from engine.scheduler import run_all
 from engine.seams import Begun
 from engine.search import search_under
+from engine.shares import Shares, shown, unparsed_after_prefix, warnings
 from engine.snapshot import Prices
 from engine.store import Store
 from engine.tree import replay
@@ -37,6 +38,9 @@ SHOWN_ROLLOUTS = 3
 """Of a root's rollouts, one of each outcome first."""
 SHOWN_ERRORS = 3
 """Of the first errors that a tree's searches found."""
+SHOWN_UNPARSED = 3
+"""Unparsed rollouts from prefixes, one per problem, in full."""
+READ_ABOVE = "read the unparsed rollouts above"
 SHOWN_CHARACTERS = 2000
 """Longer texts are cut."""
 
@@ -120,13 +124,19 @@ def report(
     """What was grown, problem by problem, and the cost of all."""
     yield from _shown_lines(config)
     roots: list[Estimate] = []
+    shares = Shares()
+    unparsed: list[str] = []
     for problem in chosen:
         record = journal.problem_record(store, problem.id)
         if record is not None:
             estimates = list(journal.estimates(store, problem.id))
             roots += estimates[:1]
+            shares = shares.after(estimates)
             yield from _problem_lines(config, record, estimates)
-    for sentence in advice(config, roots):
+            if len(unparsed) < SHOWN_UNPARSED:
+                unparsed += _unparsed(problem, estimates)
+    yield from unparsed
+    for sentence in (*advice(config, roots), *shown(shares), *warnings(shares, READ_ABOVE)):
         yield f"=== {sentence}"
     cost = Cost(
         num_problems=max(progress.num_ended, 1),
@@ -174,6 +184,20 @@ def _problem_lines(config: AnnotateConfig, record: ProblemRecord, estimates: Seq
         f"--- tree: {_count(record.num_estimates, 'estimate')}, {_count(record.num_searches, 'search')}, "
         f"{_count(record.num_rollouts, 'rollout')}, {_count(record.num_tokens, 'token')}\n"
     )
+
+
+def _unparsed(problem: Problem, estimates: Sequence[Estimate]) -> list[str]:
+    """An unparsed rollout from a prefix, whole, below the steps that it continues; none where there is none."""
+    found = unparsed_after_prefix(estimates)
+    if found is None:
+        return []
+    estimate, rollout = found
+    steps = [f"  step {number}: {_cut(step)}" for number, step in enumerate(estimate.prefix, 1)]
+    return [
+        f"=== problem {problem.id}: an unparsed rollout from a prefix of {_count(len(steps), 'step')}",
+        *steps,
+        f"--- what the model wrote next, {rollout.num_tokens} tokens\n{rollout.text}\n",
+    ]
 
 
 def _error_lines(config: AnnotateConfig, estimates: Sequence[Estimate]) -> Iterator[str]:

@@ -30,6 +30,7 @@ from engine.opinions import only_judge, opinions_of
 from engine.prompt_version import note
 from engine.records import Estimate, Problem, ProblemRecord, TrainingRow
 from engine.selection import Labelled, RowRule, Selection, Wrong, select
+from engine.shares import Shares, tallied, tally, warnings
 from engine.store import Store, problem_key
 from engine.tree import Tree, replay
 from engine.tree_json import tree_json
@@ -155,9 +156,10 @@ def _write_trees(config: ExportConfig, stores: Sequence[Store], counts: Counter[
     left = {path.name for path in folder.iterdir() if TREE_FILE.fullmatch(path.name)}
     for store, record in merged(stores, counts):
         if record.state != "done" or record.root.judged == 0:
-            counts[f"problems dropped: {_why_dropped(record)}"] += 1
+            _count_dropped(counts, record)
             continue
         estimates, tree = journal.finished_tree(store, record, partial(tree_of, store))
+        tally(counts, Shares().after(estimates))
         name = f"{problem_key(record.problem.id).hex()}.json"
         left.discard(name)
         write_whole(folder / name, pretty(tree_json(record.problem, estimates, tree)))
@@ -188,7 +190,7 @@ def _notes(counts: Counter[str]) -> list[str]:
         notes.append(f"{num_open} problems are left out: {growing}")
     if num_other := counts.get(OTHER, 0):
         notes.append(f"{num_other} problems are left out: others have their ids; give them ids of their own.")
-    return notes
+    return notes + warnings(tallied(counts))
 
 
 def _all_rows(
@@ -217,9 +219,10 @@ def problem_rows(config: ExportConfig, store: Store, record: ProblemRecord, coun
     """The rows of one problem; none where its tree is unfinished or its root is all right or all wrong."""
     why = _why_dropped(record)
     if why in (STILL_OPEN, "quarantined", "too hard", "too easy", "nothing judged"):
-        counts[f"problems dropped: {why}"] += 1
+        _count_dropped(counts, record)
         return []
     estimates, tree = journal.finished_tree(store, record, partial(tree_of, store))
+    tally(counts, Shares().after(estimates))
     rng = random.Random(f"{config.seed} {record.problem.id}")
     selection = select(estimates, tree, rng, config.row_rule)
     _count(counts, selection)
@@ -234,6 +237,13 @@ def _why_dropped(record: ProblemRecord) -> str:
     if record.state == "open":
         return STILL_OPEN
     return record.reason if record.state == "done" else record.state
+
+
+def _count_dropped(counts: Counter[str], record: ProblemRecord) -> None:
+    """Count a problem without rows. Its tree, if finished, has rollouts from the root only, which its record counts."""
+    counts[f"problems dropped: {_why_dropped(record)}"] += 1
+    if record.state == "done":
+        tally(counts, Shares(from_root=record.root))
 
 
 def tree_of(store: Store, estimates: Sequence[Estimate]) -> Tree:

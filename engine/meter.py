@@ -8,6 +8,8 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+import msgspec
+
 from engine.load import judge_load, policy_load
 from engine.progress import Progress
 from engine.snapshot import Prices, Snapshot, State, line
@@ -73,6 +75,8 @@ class Meter:
             num_rollouts=progress.num_rollouts,
             num_tokens=progress.num_tokens,
             outcomes={str(outcome): count for outcome, count in progress.outcomes.items()},
+            from_root=msgspec.structs.asdict(progress.shares.from_root),
+            from_prefixes=msgspec.structs.asdict(progress.shares.from_prefixes),
             rollouts_per_second=rollouts_per_second,
             tokens_per_second=tokens_per_second,
             kv_cache_use=engine.kv_cache_use,

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from engine.records import Estimate, Outcome, ProblemRecord
+from engine.shares import Shares
 from engine.snapshot import clock_text as clock_text
 
 PACE_SECONDS = 60.0
@@ -33,6 +34,7 @@ class Progress:
     num_rollouts: int = 0
     num_tokens: int = 0
     outcomes: Counter[Outcome] = field(default_factory=Counter)
+    shares: Shares = field(default_factory=Shares)
     started: float = field(init=False)
     _marks: deque[tuple[float, int, int]] = field(init=False)
 
@@ -42,6 +44,7 @@ class Progress:
 
     def on_estimate(self, estimate: Estimate) -> None:
         self.num_estimates += 1
+        self.shares = self.shares.after([estimate])
         self.on_rollouts((rollout.outcome, rollout.num_tokens) for rollout in estimate.rollouts)
 
     def on_rollouts(self, rollouts: Iterable[tuple[Outcome, int]]) -> None:

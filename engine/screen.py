@@ -8,6 +8,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from engine.shares import shown, warnings
 from engine.snapshot import Snapshot, clock_text, eta_text
 
 NAME_WIDTH = 10
@@ -34,6 +35,8 @@ def _rows(snapshot: Snapshot) -> list[tuple[str, str]]:
         ("", f"{snapshot.num_done} done, {snapshot.num_open} open, {snapshot.num_quarantined} quarantined"),
         ("rollouts", f"{snapshot.num_rollouts} ({snapshot.rollouts_per_second:.1f}/s)"),
         ("", outcomes),
+        *(("", each) for each in shown(snapshot.shares)),
+        *(("warning", each) for each in warnings(snapshot.shares)),
         ("tokens", f"{snapshot.num_tokens} ({snapshot.tokens_per_second:.0f}/s)"),
         ("engine", _engine(snapshot)),
         ("judge", _judge(snapshot)),

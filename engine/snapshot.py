@@ -6,13 +6,16 @@ from typing import Literal
 
 import msgspec
 
+from engine.shares import Shares, marks
+
 State = Literal["loading", "running", "draining", "stopped", "done"]
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """Counts since this run started, except the problems, which are those of the whole job.
 
-    at: Unix time. Rates are those of the last minute. None: not known, or not there to be known.
+    at: Unix time. Rates are those of the last minute. None: not known, or not there to be known. from_root and
+    from_prefixes count the rollouts by outcome, of a run of annotate only.
     """
 
     state: State
@@ -28,6 +31,8 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     num_rollouts: int = 0
     num_tokens: int = 0
     outcomes: dict[str, int] = {}
+    from_root: dict[str, int] = {}
+    from_prefixes: dict[str, int] = {}
     rollouts_per_second: float = 0.0
     tokens_per_second: float = 0.0
     kv_cache_use: float | None = None
@@ -42,6 +47,10 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def num_ended(self) -> int:
         return self.num_done + self.num_quarantined
+
+    @property
+    def shares(self) -> Shares:
+        return Shares.of(self.from_root, self.from_prefixes)
 
 
 class Prices(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,6 +77,7 @@ def line(snapshot: Snapshot) -> str:
         f"rollouts {snapshot.num_rollouts} ({snapshot.rollouts_per_second:.0f}/s)",
         f"tokens {snapshot.tokens_per_second:.0f}/s",
         *_loads(snapshot),
+        *marks(snapshot.shares),
         f"cost {snapshot.cost:.2f}" if snapshot.cost is not None else "",
         f"elapsed {clock_text(snapshot.elapsed_seconds)}",
         f"ETA {eta_text(snapshot)}",

@@ -18,6 +18,7 @@ from engine.history import SNAPSHOT_KEY, last_snapshot
 from engine.problems import REJECTED_KEY as REJECTED_KEY
 from engine.problems import Rejected
 from engine.records import Counts, Estimate, ProblemRecord, Verdict
+from engine.shares import Shares, shown, warnings
 from engine.snapshot import Snapshot, clock_text
 from engine.snapshot import line as run_line
 from engine.store import FINGERPRINT_KEY, Store, StoreDamaged, estimate_key, problem_key, unpack
@@ -64,7 +65,9 @@ class Summary(msgspec.Struct, kw_only=True):
     """What bin/status --json prints.
 
     root_mc counts roots by MC: "0", "(0.0, 0.1]" ... "(0.9, 1.0)", "1", and "none" where nothing was judged.
-    pages says whether --verify could check the pages beneath the records too.
+    outcomes, from_root and from_prefixes count rollouts by outcome: all, those drawn from the root and those drawn from
+    prefixes. warnings says in words where these two differ by too much. pages says whether --verify could check the
+    pages beneath the records too.
     """
 
     stores: list[str]
@@ -76,9 +79,12 @@ class Summary(msgspec.Struct, kw_only=True):
     num_tokens: int = 0
     num_cached_verdicts: int = 0
     outcomes: dict[str, int]
+    from_root: dict[str, int]
+    from_prefixes: dict[str, int]
     root_mc: dict[str, int]
     settings: list[dict[str, str]]
     damaged: list[Damage]
+    warnings: list[str] = []
     pages: str = "not checked"
     runs: list[Snapshot] = []
 
@@ -129,7 +135,9 @@ def summarise(names: Sequence[str], stores: Sequence[Store]) -> Summary:
         problems={"open": 0, "done": 0, "quarantined": 0},
         quarantined=[],
         rejected=[],
-        outcomes=dict.fromkeys(Counts.__struct_fields__, 0),
+        outcomes={},
+        from_root=dict.fromkeys(Counts.__struct_fields__, 0),
+        from_prefixes=dict.fromkeys(Counts.__struct_fields__, 0),
         root_mc=dict.fromkeys(mc_labels(), 0),
         settings=[],
         damaged=[],
@@ -140,6 +148,8 @@ def summarise(names: Sequence[str], stores: Sequence[Store]) -> Summary:
         _add_estimates(summary, name, store)
         summary.num_cached_verdicts += store.count("verdicts")
         _add_run(summary, name, store)
+    summary.outcomes = {name: summary.from_root[name] + count for name, count in summary.from_prefixes.items()}
+    summary.warnings = warnings(Shares.of(summary.from_root, summary.from_prefixes))
     return summary
 
 
@@ -192,8 +202,9 @@ def _add_estimates(summary: Summary, name: str, store: Store) -> None:
             reason = f"{_whose(store, key)}holds estimate {estimate.number}, which has another key"
             summary.damaged.append(Damage(name, "estimates", key.hex(), reason))
             continue
+        drawn = summary.from_root if estimate.origin is None else summary.from_prefixes
         for rollout in estimate.rollouts:
-            summary.outcomes[rollout.outcome] += 1
+            drawn[rollout.outcome] += 1
             summary.num_tokens += rollout.num_tokens
         summary.num_estimates += 1
         summary.num_rollouts += len(estimate.rollouts)
@@ -267,11 +278,14 @@ def _lines(summary: Summary, verify: bool) -> Iterator[str]:
     yield f"problems    {sum(summary.problems.values())}: {states}"
     yield f"estimates   {summary.num_estimates}"
     yield f"rollouts    {summary.num_rollouts}: {outcomes}"
+    yield from shown(Shares.of(summary.from_root, summary.from_prefixes))
     yield f"tokens      {summary.num_tokens}"
     yield f"verdicts    {summary.num_cached_verdicts} cached"
     for run in summary.runs:
         yield f"run         {run.state}, as of {clock_text(max(time.time() - run.at, 0))} ago: {run_line(run)}"
     yield from _histogram(summary.root_mc)
+    for warning in summary.warnings:
+        yield f"warning     {warning}"
     for problem in summary.quarantined:
         yield f"quarantined {problem.id}: {problem.reason}"
     for row in summary.rejected:
