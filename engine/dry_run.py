@@ -29,7 +29,7 @@ from engine.records import Estimate, Problem, ProblemRecord, Rollout
 from engine.scheduler import run_all
 from engine.seams import Begun
 from engine.search import search_under
-from engine.shares import Shares, shown, unparsed_after_prefix, warnings
+from engine.shares import Shares, share_lines, unparsed_from_prefix, warnings
 from engine.snapshot import Prices
 from engine.store import Store
 from engine.tree import replay
@@ -131,13 +131,15 @@ def report(
         if record is not None:
             estimates = list(journal.estimates(store, problem.id))
             roots += estimates[:1]
-            shares = shares.after(estimates)
+            shares = shares.adding(estimates)
             yield from _problem_lines(config, record, estimates)
             if len(unparsed) < SHOWN_UNPARSED:
                 unparsed += _unparsed(problem, estimates)
     yield from unparsed
-    for sentence in (*advice(config, roots), *shown(shares), *warnings(shares, READ_ABOVE)):
+    for sentence in (*advice(config, roots), *share_lines(shares)):
         yield f"=== {sentence}"
+    for warning in warnings(shares, READ_ABOVE):
+        yield f"=== warning: {warning}"
     cost = Cost(
         num_problems=max(progress.num_ended, 1),
         num_rollouts=progress.num_rollouts,
@@ -187,17 +189,15 @@ def _problem_lines(config: AnnotateConfig, record: ProblemRecord, estimates: Seq
 
 
 def _unparsed(problem: Problem, estimates: Sequence[Estimate]) -> list[str]:
-    """An unparsed rollout from a prefix, whole, below the steps that it continues; none where there is none."""
-    found = unparsed_after_prefix(estimates)
+    """The steps of a prefix and, in full, an unparsed rollout from it, as one text; none if all could be read."""
+    found = unparsed_from_prefix(estimates)
     if found is None:
         return []
     estimate, rollout = found
     steps = [f"  step {number}: {_cut(step)}" for number, step in enumerate(estimate.prefix, 1)]
-    return [
-        f"=== problem {problem.id}: an unparsed rollout from a prefix of {_count(len(steps), 'step')}",
-        *steps,
-        f"--- what the model wrote next, {rollout.num_tokens} tokens\n{rollout.text}\n",
-    ]
+    head = f"=== problem {problem.id}: an unparsed rollout from a prefix of {_count(len(steps), 'step')}"
+    wrote = f"--- what the model wrote next, {_count(rollout.num_tokens, 'token')}"
+    return ["\n".join([head, *steps, wrote, rollout.text, ""])]
 
 
 def _error_lines(config: AnnotateConfig, estimates: Sequence[Estimate]) -> Iterator[str]:

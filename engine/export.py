@@ -159,7 +159,7 @@ def _write_trees(config: ExportConfig, stores: Sequence[Store], counts: Counter[
             _count_dropped(counts, record)
             continue
         estimates, tree = journal.finished_tree(store, record, partial(tree_of, store))
-        tally(counts, Shares().after(estimates))
+        tally(counts, Shares().adding(estimates))
         name = f"{problem_key(record.problem.id).hex()}.json"
         left.discard(name)
         write_whole(folder / name, pretty(tree_json(record.problem, estimates, tree)))
@@ -222,7 +222,7 @@ def problem_rows(config: ExportConfig, store: Store, record: ProblemRecord, coun
         _count_dropped(counts, record)
         return []
     estimates, tree = journal.finished_tree(store, record, partial(tree_of, store))
-    tally(counts, Shares().after(estimates))
+    tally(counts, Shares().adding(estimates))
     rng = random.Random(f"{config.seed} {record.problem.id}")
     selection = select(estimates, tree, rng, config.row_rule)
     _count(counts, selection)

@@ -44,7 +44,7 @@ class Progress:
 
     def on_estimate(self, estimate: Estimate) -> None:
         self.num_estimates += 1
-        self.shares = self.shares.after([estimate])
+        self.shares = self.shares.adding([estimate])
         self.on_rollouts((rollout.outcome, rollout.num_tokens) for rollout in estimate.rollouts)
 
     def on_rollouts(self, rollouts: Iterable[tuple[Outcome, int]]) -> None:

@@ -8,7 +8,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from engine.shares import shown, warnings
+from engine.shares import share_lines, warnings
 from engine.snapshot import Snapshot, clock_text, eta_text
 
 NAME_WIDTH = 10
@@ -35,7 +35,7 @@ def _rows(snapshot: Snapshot) -> list[tuple[str, str]]:
         ("", f"{snapshot.num_done} done, {snapshot.num_open} open, {snapshot.num_quarantined} quarantined"),
         ("rollouts", f"{snapshot.num_rollouts} ({snapshot.rollouts_per_second:.1f}/s)"),
         ("", outcomes),
-        *(("", each) for each in shown(snapshot.shares)),
+        *(("", each) for each in share_lines(snapshot.shares)),
         *(("warning", each) for each in warnings(snapshot.shares)),
         ("tokens", f"{snapshot.num_tokens} ({snapshot.tokens_per_second:.0f}/s)"),
         ("engine", _engine(snapshot)),

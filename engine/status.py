@@ -18,7 +18,7 @@ from engine.history import SNAPSHOT_KEY, last_snapshot
 from engine.problems import REJECTED_KEY as REJECTED_KEY
 from engine.problems import Rejected
 from engine.records import Counts, Estimate, ProblemRecord, Verdict
-from engine.shares import Shares, shown, warnings
+from engine.shares import Shares, share_lines, warnings
 from engine.snapshot import Snapshot, clock_text
 from engine.snapshot import line as run_line
 from engine.store import FINGERPRINT_KEY, Store, StoreDamaged, estimate_key, problem_key, unpack
@@ -278,14 +278,14 @@ def _lines(summary: Summary, verify: bool) -> Iterator[str]:
     yield f"problems    {sum(summary.problems.values())}: {states}"
     yield f"estimates   {summary.num_estimates}"
     yield f"rollouts    {summary.num_rollouts}: {outcomes}"
-    yield from shown(Shares.of(summary.from_root, summary.from_prefixes))
+    yield from share_lines(Shares.of(summary.from_root, summary.from_prefixes))
+    for warning in summary.warnings:
+        yield f"warning     {warning}"
     yield f"tokens      {summary.num_tokens}"
     yield f"verdicts    {summary.num_cached_verdicts} cached"
     for run in summary.runs:
         yield f"run         {run.state}, as of {clock_text(max(time.time() - run.at, 0))} ago: {run_line(run)}"
     yield from _histogram(summary.root_mc)
-    for warning in summary.warnings:
-        yield f"warning     {warning}"
     for problem in summary.quarantined:
         yield f"quarantined {problem.id}: {problem.reason}"
     for row in summary.rejected:

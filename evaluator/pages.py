@@ -57,6 +57,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     families: tuple[Family, ...] = ()
     label_quality: Table | None = None
     step_quality: Table | None = None
+    rollout_shares: Table | None = None
+    """Rollouts that could not be judged, from the root and from prefixes."""
     trees: tuple[Picture, ...] = ()
     cost: Table | None = None
     versions: dict[str, str] = {}

@@ -8,9 +8,13 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from engine import journal
 from engine.export import tree_of
 from engine.records import Estimate
+from engine.shares import WATCHED, Shares, percent, share, warnings
+from engine.status import summarise
 from engine.store import Store
 from evaluator.pages import Family, Picture, Report, Table, write_report
 from evaluator.tree_picture import tree_svg
@@ -31,13 +35,15 @@ def write(out: Path, truth: Digits, seconds: dict[str, float]) -> None:
     with Store.open_reader(out / "store") as store:
         cost = costs(store, out, seconds)
         trees = tree_pictures(store)
+        counted = summarise([str(out / "store")], [store])
+    shares = Shares.of(counted.from_root, counted.from_prefixes)
     figures = {family: family_figures(evaluations[family], quality[family]) for family in FAMILIES}
-    report = {**figures, "cost": cost, "versions": versions()}
+    report = {**figures, "rollouts": rollouts(shares), "cost": cost, "versions": versions()}
     folder = out / "report"
     folder.mkdir(exist_ok=True)
     (folder / "report.json").write_text(json.dumps(report, indent=2) + "\n")
-    write_report(folder / "index.html", page(out, figures, evaluations, cost, trees))
-    for sentence in sentences(figures):
+    write_report(folder / "index.html", page(out, figures, evaluations, cost, trees, shares))
+    for sentence in (*sentences(figures), *warnings(shares)):
         print(sentence)
 
 
@@ -114,6 +120,15 @@ def costs(store: Store, out: Path, seconds: dict[str, float]) -> dict[str, Any]:
     }
 
 
+def rollouts(shares: Shares) -> dict[str, Any]:
+    """The annotation's rollouts by outcome, and in words where those from prefixes differ by too much."""
+    return {
+        "from_root": msgspec.structs.asdict(shares.from_root),
+        "from_prefixes": msgspec.structs.asdict(shares.from_prefixes),
+        "warnings": warnings(shares),
+    }
+
+
 def versions() -> dict[str, str]:
     found = {"python": platform.python_version()}
     for package in PACKAGES:
@@ -167,6 +182,7 @@ def page(
     evaluations: dict[str, dict[str, Any]],
     cost: dict[str, Any],
     trees: tuple[Picture, ...],
+    shares: Shares,
 ) -> Report:
     families = tuple(
         Family(
@@ -181,10 +197,11 @@ def page(
     steps = ("step_auc", "step_auc_within_problem", "step_auc_untrained", "ece")
     return Report(
         title="OmegaPRM on two bundled families of problems",
-        summary=tuple(sentences(figures)),
+        summary=(*sentences(figures), *warnings(shares)),
         families=families,
         label_quality=_table(figures, labels, "Exported labels against the exact step checker"),
         step_quality=_table(figures, steps, "Scores of the steps of unseen candidates against the checker"),
+        rollout_shares=share_table(shares),
         trees=trees,
         cost=cost_table(cost),
         versions=versions(),
@@ -194,6 +211,14 @@ def page(
 def _table(figures: dict[str, dict[str, Any]], names: tuple[str, ...], caption: str) -> Table:
     rows = tuple((family, *(found["labels"][name] for name in names)) for family, found in figures.items())
     return Table(headings=("family", *(name.replace("_", " ") for name in names)), rows=rows, caption=caption)
+
+
+def share_table(shares: Shares) -> Table:
+    rows = tuple(
+        (kind, counts.total, *(percent(share(counts, outcome)) for outcome in WATCHED))
+        for kind, counts in shares.kinds.items()
+    )
+    return Table(headings=("rollouts from", "rollouts", *WATCHED), rows=rows, caption="Rollouts that were not judged")
 
 
 def cost_table(cost: dict[str, Any]) -> Table:

@@ -12,14 +12,14 @@ import pytest
 from engine import journal
 from engine.annotate import annotate
 from engine.config import AnnotateConfig
-from engine.dry_run import Cost, sample, varied
+from engine.dry_run import SHOWN_CHARACTERS, Cost, sample, varied
 from engine.records import Problem, Rollout
 from engine.store import Store
 from tests.conftest import ROOT
-from tests.fakes.policy import ScriptedPolicy
+from tests.fakes.policy import ScriptedPolicy, StumblingPolicy
 
 
-def run(tmp_path: Path, count: int, **fields) -> AnnotateConfig:
+def run(tmp_path: Path, count: int, policy: ScriptedPolicy | None = None, **fields) -> AnnotateConfig:
     rows = [{"id": f"p{n}", "question": f"What is {n}?\x1b[2J", "correct_answer": n} for n in range(40)]
     (tmp_path / "seeds.json").write_text(json.dumps(rows))
     (tmp_path / "model").mkdir(exist_ok=True)
@@ -31,7 +31,7 @@ def run(tmp_path: Path, count: int, **fields) -> AnnotateConfig:
     )
 
     async def policy_of(_: AnnotateConfig) -> ScriptedPolicy:
-        return ScriptedPolicy()
+        return policy or ScriptedPolicy()
 
     annotate(config, policy_of)
     return config
@@ -72,6 +72,30 @@ def test_the_first_errors_that_searches_found_are_shown(tmp_path: Path, capsys: 
     assert all(int(at) <= int(count) for at, count, _, _ in found)
     assert all("slip" not in behind for _, _, _, behind in found)
     assert sum("slip" in step for _, _, step, _ in found) > len(found) / 2
+
+
+def test_unparsed_rollouts_from_prefixes_are_shown_in_full_one_per_problem(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    text = "I have solved it above. " * SHOWN_CHARACTERS
+    run(tmp_path, 8, StumblingPolicy(0.7, text))
+    said = capsys.readouterr().out
+    found = re.findall(
+        r"=== problem (p\d+): an unparsed rollout from a prefix of (\d+) steps?\n((?:  step .*\n)+)", said
+    )
+    assert len({name for name, _, _ in found}) == len(found) == 3
+    assert all(steps.count("  step ") == int(count) for _, count, steps in found)
+    assert said.count(f"--- what the model wrote next, 6 tokens\n{text}\n") == 3
+    assert re.search(r"=== unparsed +[\d.]+ % of 128 rollouts from the root, \d+ % of \d+ from prefixes", said)
+    assert re.search(r"=== warning: \d+ % of \d+ rollouts from prefixes are unparsed, .* Read the unparsed", said)
+
+
+def test_a_policy_that_keeps_its_form_at_prefixes_gives_no_warning(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    run(tmp_path, 8, ScriptedPolicy(odd_rate=0.0))
+    said = capsys.readouterr().out
+    assert "=== unparsed    0 % of 128 rollouts from the root, 0 % of " in said
+    assert "an unparsed rollout" not in said
+    assert "warning" not in said
 
 
 @pytest.mark.engine

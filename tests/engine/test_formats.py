@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,15 @@ from typing import Any
 import msgspec
 import pytest
 
+from engine.config import SearchRule
 from engine.errors import BadInput
 from engine.export import OPEN, ExportConfig, export
 from engine.formats import NOT_KNOWN, Format, RowSet, first_error, write_processbench
 from engine.records import ProblemRecord, TrainingRow, parse_process_text, process_text
+from engine.status import summarise
+from engine.store import Store
+from tests.fakes.grown_store import grow_into, numbered
+from tests.fakes.policy import StumblingPolicy
 from tests.fakes.stores import problems, write_store
 
 os.environ["HF_DATASETS_OFFLINE"] = "1"
@@ -137,6 +143,30 @@ def test_an_export_says_what_it_left_out_and_how_it_was_made(
     assert "| num_rollouts | 8 |" in card
     assert "| lmdb | " in card
     assert str(store) not in card
+
+
+@pytest.mark.parametrize("kind", ["mmprm", "trees"])
+async def test_a_card_has_the_shares_of_the_store_and_its_warning(
+    tmp_path: Path, kind: Format, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rule = SearchRule(num_rollouts=8, max_searches=3, rollout_budget=80)
+    await grow_into(tmp_path / "store", numbered(16), rule, StumblingPolicy(0.7))
+    card = (exported(tmp_path / "store", tmp_path / "out", kind) / "README.md").read_text()
+    with Store.open_reader(tmp_path / "store") as store:
+        found = summarise(["store"], [store])
+    (warning,) = found.warnings
+    assert warning in card
+    assert warning in capsys.readouterr().out
+    for name, counts in (("the root", found.from_root), ("prefixes", found.from_prefixes)):
+        total = sum(counts.values())
+        assert re.search(rf"\| unparsed, from {name} \| [\d.]+ % of {total} \|", card)
+        assert f"| truncated, from {name} | " in card
+
+
+def test_a_card_of_equal_shares_has_no_warning(store: Path, tmp_path: Path) -> None:
+    card = (exported(store, tmp_path / "out") / "README.md").read_text()
+    assert "| unparsed, from prefixes | " in card
+    assert "rest on fewer rollouts" not in card
 
 
 @pytest.mark.parametrize("kind", ["mmprm", "trl", "parquet", "trees", "processbench"])

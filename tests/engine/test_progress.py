@@ -12,7 +12,7 @@ from rich.console import Console
 from engine.load import JudgeLoad, PolicyLoad
 from engine.meter import Meter
 from engine.progress import Progress, clock_text
-from engine.records import Estimate, Problem, ProblemRecord, Rollout
+from engine.records import Estimate, Origin, Problem, ProblemRecord, Rollout
 from engine.screen import screen
 from engine.snapshot import Prices, line
 
@@ -71,6 +71,21 @@ def test_the_screen_shows_the_same_numbers():
         assert part in text
     for part in ("5 waiting, 40 requests, 1000000 tokens", "200.00", "0:20 elapsed, 0:40 left; running"):
         assert part in text
+
+
+def test_unparsed_rollouts_from_prefixes_are_warned_of_while_the_run_goes_on():
+    progress = Progress(num_problems=2)
+    meter = Meter(asyncio.Event(), progress=progress)
+    good, unread = (Rollout(("7",), "correct"),), (Rollout((), "unparsed", text="x"),)
+    progress.on_estimate(Estimate(0, None, (), 0, good * 64))
+    progress.on_estimate(Estimate(1, Origin(0, 0, 1), ("7",), 0, good * 64))
+    assert "warning" not in meter.line()
+    progress.on_estimate(Estimate(2, Origin(0, 0, 1), ("7",), 0, unread * 64))
+    assert "warning: 50 % of 128 rollouts from prefixes unparsed, 0 % of 64 from the root" in meter.line()
+    console = Console(file=io.StringIO(), width=100)
+    console.print(screen(meter.snapshot()))
+    assert "unparsed    0 % of 64 rollouts from the root, 50 % of 128 from prefixes" in console.file.getvalue()
+    assert "warning    50 % of 128 rollouts from prefixes are unparsed" in console.file.getvalue()
 
 
 def test_rates_are_those_of_the_last_minute():

@@ -19,6 +19,8 @@ from engine.records import Estimate, Origin, Outcome, Problem, ProblemRecord, Pr
 from engine.status import REJECTED_KEY, StatusConfig, mc_label, mc_labels
 from engine.store import Store, Write, estimate_key, pack, problem_key
 from engine.view.config import ViewConfig
+from tests.fakes.grown_store import grow_into, numbered
+from tests.fakes.policy import ScriptedPolicy, StumblingPolicy
 
 ROOT = Path(__file__).parents[2]
 
@@ -102,9 +104,40 @@ def test_json_counts_problems_rollouts_outcomes_tokens_and_roots(store: Path) ->
         "(0.3, 0.4]": 1,
         "1": 1,
     }
+    assert found["from_root"] == {"correct": 2, "incorrect": 2, "unknown": 2, "truncated": 0, "unparsed": 0}
+    assert found["from_prefixes"] == {"correct": 0, "incorrect": 1, "unknown": 0, "truncated": 1, "unparsed": 1}
     assert found["num_cached_verdicts"] == 1
     assert found["settings"] == [RULE]
     assert found["damaged"] == []
+
+
+async def grown(folder: Path, policy: ScriptedPolicy) -> dict[str, Any]:
+    await grow_into(folder, numbered(16), SearchRule(num_rollouts=8, max_searches=3, rollout_budget=80), policy)
+    return as_json(folder)
+
+
+async def test_a_store_whose_prefixes_are_mostly_unparsed_warns_with_both_shares(tmp_path: Path) -> None:
+    found = await grown(tmp_path / "store", StumblingPolicy(0.7))
+    (warning,) = found["warnings"]
+    root, prefixes = found["from_root"], found["from_prefixes"]
+    assert sum(root.values()) == 16 * 8
+    assert {name: root[name] + prefixes[name] for name in root} == found["outcomes"]
+    assert f"of {sum(prefixes.values())} rollouts from prefixes are unparsed, but only" in warning
+    assert f"of {sum(root.values())} from the root" in warning
+    _, output, _ = status(tmp_path / "store")
+    assert f"warning     {warning}" in output
+    assert f"of {sum(root.values())} rollouts from the root, " in output
+
+
+async def test_a_store_with_equal_shares_shows_them_and_does_not_warn(tmp_path: Path) -> None:
+    found = await grown(tmp_path / "store", ScriptedPolicy(odd_rate=0.4))
+    assert found["from_prefixes"]["unparsed"] > 50
+    assert found["from_root"]["unparsed"] > 10
+    assert found["warnings"] == []
+    _, output, _ = status(tmp_path / "store")
+    assert "\nunparsed    " in output
+    assert "\ntruncated   " in output
+    assert "warning" not in output
 
 
 def test_people_read_the_same_without_terminal_codes(store: Path) -> None:
@@ -112,6 +145,8 @@ def test_people_read_the_same_without_terminal_codes(store: Path) -> None:
     assert code == 0
     assert "problems    3: 1 open, 1 done, 1 quarantined" in output
     assert "rollouts    9: 2 correct, 3 incorrect, 2 unknown, 1 truncated, 1 unparsed" in output
+    assert "unparsed    0 % of 6 rollouts from the root, 33 % of 3 from prefixes" in output
+    assert "warning" not in output
     assert "quarantined c: too long: 900 tokens \\x1b[31m" in output
     assert "rejected    s.json:3: id: must be given" in output
     assert "\x1b" not in output

@@ -64,6 +64,20 @@ class ScriptedPolicy:
         return f"{at} {words}" + (f" {SLIP}" if rng.random() < self.slip_rate else "")
 
 
+class StumblingPolicy(ScriptedPolicy):
+    """A ScriptedPolicy that leaves its form at most prefixes, as a model does that cannot continue its own reply."""
+
+    def __init__(self, rate: float = 0.7, text: str = "Sure! Here is the solution.") -> None:
+        super().__init__()
+        self.rate = rate
+        self.text = text
+
+    def completion(self, prompt: Prompt, rng: random.Random) -> Completion:
+        if prompt.prefix and rng.random() < self.rate:
+            return Completion(self.text, 6)
+        return super().completion(prompt, rng)
+
+
 class Trouble(msgspec.Struct, frozen=True, kw_only=True):
     """What goes wrong with a policy."""
 
