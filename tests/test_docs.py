@@ -27,7 +27,7 @@ from trainer import rows
 
 ROOT = Path(__file__).resolve().parents[1]
 README, CONTRIBUTING, FORMATS = ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "docs" / "formats.md"
-DAEMON = ROOT / "docs" / "daemon.md"
+DAEMON, FINDINGS, SCALING = (ROOT / "docs" / f"{name}.md" for name in ("daemon", "findings", "scaling"))
 GUIDES = tuple(
     ROOT / "docs" / f"{name}.md" for name in ("getting-started", "your-own-problems", "your-own-model", "from-mm-prm")
 )
@@ -37,7 +37,7 @@ DOCUMENTS = (
     FORMATS,
     ROOT / "docs" / "judge.md",
     ROOT / "docs" / "evaluation.md",
-    ROOT / "docs" / "findings.md",
+    FINDINGS,
     ROOT / "docs" / "viewer.md",
     ROOT / "docs" / "exports.md",
     ROOT / "docs" / "economy.md",
@@ -45,7 +45,7 @@ DOCUMENTS = (
     ROOT / "docs" / "training.md",
     ROOT / "docs" / "step-judge.md",
     DAEMON,
-    ROOT / "docs" / "scaling.md",
+    SCALING,
     ROOT / "docs" / "reference.md",
     *GUIDES,
 )
@@ -95,7 +95,7 @@ def flags_of(command: str) -> set[str]:
     return common | {f"--{name}" for name in fields} | {f"--no-{name}" for name in fields}
 
 
-def command_lines(documents: Iterable[Path] = (README, *GUIDES)) -> list[tuple[str, list[str]]]:
+def command_lines(documents: Iterable[Path] = (README, SCALING, *GUIDES)) -> list[tuple[str, list[str]]]:
     """(command, arguments) of every line in the shell blocks of documents, shell variables set to 3."""
     found = []
     text = "".join(block for document in documents for block in blocks(document, "sh"))
@@ -182,10 +182,9 @@ def as_shown(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) and value != 1.0 else str(value)
 
 
-@pytest.mark.parametrize("document", [README, FORMATS], ids=lambda path: path.name)
-def test_documented_exit_codes_are_those_of_the_errors(document: Path) -> None:
+def test_documented_exit_codes_are_those_of_the_errors() -> None:
     of_errors = {error.exit_code for error in errors.OmegaprmError.__subclasses__()}
-    listed = [int(cells[0]) for cells in table(document, "| code |")]
+    listed = [int(cells[0]) for cells in table(FORMATS, "| code |")]
     assert listed == sorted({0, *of_errors})
 
 
@@ -225,22 +224,29 @@ def test_the_seeds_sample_is_usable(document: Path, tmp_path: Path) -> None:
     assert len(seeds.problems) == len(json.loads(file.read_text()))
 
 
-@pytest.mark.parametrize("document", [README, FORMATS], ids=lambda path: path.name)
-def test_the_samples_of_rows_and_meta_file_are_usable_together(document: Path, tmp_path: Path) -> None:
+def test_the_samples_of_rows_and_meta_file_are_usable_together(tmp_path: Path) -> None:
     with_picture(tmp_path / "images-root")
-    (tmp_path / "train.jsonl").write_text(sample(document, "conversations"))
-    (tmp_path / "meta.json").write_text(sample(document, "repeat_time"))
+    (tmp_path / "train.jsonl").write_text(sample(FORMATS, "conversations"))
+    (tmp_path / "meta.json").write_text(sample(FORMATS, "repeat_time"))
     read = rows.read([str(tmp_path / "meta.json")])
     assert (len(read.rows), read.num_bad) == (1, 0)
 
 
-@pytest.mark.parametrize("document", [README, FORMATS], ids=lambda path: path.name)
-def test_the_candidates_sample_is_usable(document: Path, tmp_path: Path) -> None:
+def test_the_candidates_sample_is_usable(tmp_path: Path) -> None:
     file = with_picture(tmp_path) / "candidates.json"
-    file.write_text(sample(document, "solutions_splits"))
+    file.write_text(sample(FORMATS, "solutions_splits"))
     loaded = candidates.load([str(file)])
     assert not loaded.rejected
     assert loaded.candidates[0].answers == ("11", "14")
+
+
+def test_the_readmes_results_are_those_of_the_findings() -> None:
+    """README shows some lines of the table in docs/findings.md, of the full quickstart and without intervals."""
+    heading = "| | sums | digits |"
+    of_findings = {name: [cell.split()[0] for cell in cells[2:]] for name, *cells in table(FINDINGS, heading)}
+    of_readme = {name: cells[:2] for name, *cells in table(README, heading)}
+    assert of_readme
+    assert of_readme == {name: of_findings.get(name) for name in of_readme}
 
 
 @pytest.mark.parametrize("struct", [records.Candidates], ids=lambda struct: struct.__name__)

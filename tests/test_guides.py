@@ -68,8 +68,8 @@ def test_the_commands_of_a_guide_run_in_their_order(name: str, folder: Path) -> 
         ran(command, folder)
 
 
-def test_the_commands_of_the_readmes_shards_run_in_their_order(folder: Path) -> None:
-    annotate, status, export, _ = lines(ROOT / "README.md", "SLURM_ARRAY_TASK_ID")
+def test_the_commands_of_the_shards_run_in_their_order(folder: Path) -> None:
+    annotate, status, export, _ = lines(DOCS / "scaling.md", "SLURM_ARRAY_TASK_ID")
     ran(annotate, folder)
     ran(annotate.replace("$SLURM_ARRAY_TASK_ID", "4"), folder)
     of_task = int(re.findall(r"^problems +(\d+)", ran(f"{status.split()[0]} runs/store-3", folder), re.MULTILINE)[0])
