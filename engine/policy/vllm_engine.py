@@ -8,7 +8,6 @@ import multiprocessing
 import os
 import signal
 from collections.abc import Iterator
-from importlib import metadata
 from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from engine.errors import ConfigurationError, EngineDied
 from engine.lifecycle import in_thread
 from engine.policy import checkpoint, gauge
 from engine.policy.chat import Chat
+from engine.policy.vllm_build import on_cpu as on_cpu
 
 ENVIRONMENT = {
     "HF_HUB_OFFLINE": "1",
@@ -27,7 +27,10 @@ ENVIRONMENT = {
     "TRANSFORMERS_VERBOSITY": "error",
     "TORCH_CPP_LOG_LEVEL": "ERROR",
     "PYTHONWARNINGS": "ignore::FutureWarning",
+    "VLLM_WORKER_MULTIPROC_METHOD": "spawn",
 }
+"""vLLM forks on a GPU where it is let: a forked core neither ends with this process nor carries the mark that
+engine.orphans looks for, and is the copy of a process with threads."""
 CPU_ENVIRONMENT = {
     "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
     "VLLM_CPU_OMP_THREADS_BIND": "nobind",
@@ -42,14 +45,6 @@ STOP_SECONDS = 5.0
 """Time the engine's processes have to leave before they are killed."""
 KILL_AGAIN_SECONDS = 0.2
 """How often a load that is given up is looked at, until its thread has noticed."""
-
-
-def on_cpu() -> bool:
-    """Whether the installed vLLM is a build for the CPU."""
-    for name in ("vllm-cpu", "vllm"):
-        with contextlib.suppress(metadata.PackageNotFoundError):
-            return "cpu" in name or "cpu" in metadata.version(name)
-    raise ConfigurationError("vLLM is not installed: run bin/setup first")
 
 
 def prepare(folder: Path) -> None:
