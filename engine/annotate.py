@@ -24,6 +24,7 @@ from engine.orphans import end_orphans
 from engine.policy.base import Policy
 from engine.problems import SeedSet
 from engine.progress import Progress
+from engine.prompt_date import settled, stands_for
 from engine.records import Problem, ProblemState
 from engine.reporting import reported
 from engine.scheduler import run_all
@@ -82,9 +83,11 @@ async def _parts(
     store = Store.open(Path(config.store), window_seconds=config.commit_window_ms / 1000)
     try:
         refuse_older_prompts(store, config.store)
-        store.bind(await unless_draining(draining, in_thread(lambda: fingerprint(config, seeds))), later_defaults())
+        dated = settled(config, store.fingerprint())
+        named = await unless_draining(draining, in_thread(lambda: fingerprint(dated, seeds)))
+        store.bind(named, {**later_defaults(), **stands_for(config, named)})
         end_orphans(Path(config.store))
-        policy = await unless_draining(draining, start_enduring(config, policy_of))
+        policy = await unless_draining(draining, start_enduring(dated, policy_of))
         try:
             judge = await unless_draining(draining, judge_of(config, store))
             try:

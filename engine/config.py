@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from engine import template_date
 from engine.errors import UsageError
 from engine.policy.endpoint_flags import PolicyEndpointFlags
 from engine.prompts import OutsideTags, Template
@@ -117,6 +118,9 @@ class PolicyFlags(PolicyEndpointFlags, frozen=True, kw_only=True, forbid_unknown
     few_shot: str | None = None
     """JSON list of solved problems, {"question", "steps", "answer"}, which the policy is shown before each question, in
     the form of --step-format; for models that do not keep to a form when only told."""
+    prompt_date: str | None = None
+    """Date, as 2026-01-31, for chat templates that write today's. Default: the one that the store or file was begun on;
+    give it to shards that start on different days."""
     max_model_len: int | None = None
     """Context length; default: the model's own."""
     max_num_seqs: int = 512
@@ -155,6 +159,7 @@ class PolicyFlags(PolicyEndpointFlags, frozen=True, kw_only=True, forbid_unknown
             raise UsageError(f"--repetition-penalty {self.repetition_penalty}: must be above 0 and at most 2")
         require_finite(self)
         parse_shard(self.shard)
+        template_date.parse(self.prompt_date)
 
     def part(self, kind: type[msgspec.Struct]) -> Any:
         """The fields of this config that a smaller struct names, as that struct."""

@@ -28,6 +28,7 @@ def sampled_under(config: AnnotateConfig | RolloutConfig, seeds: SeedSet) -> dic
     return {
         **msgspec.structs.asdict(config.part(Sampling)),
         **({"few_shot": examples_digest(examples)} if examples else {}),
+        **({"prompt_date": config.prompt_date} if config.prompt_date else {}),
         "run_seed": config.run_seed,
         "prompt_template": config.prompt_template,
         "step_format": config.step_format,

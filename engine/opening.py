@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import msgspec
 
-from engine import log
+from engine import log, template_date
 from engine.config import EngineOptions, PolicyFlags, Sampling, parse_shard
 from engine.errors import UsageError
 from engine.few_shot import read_examples
@@ -17,6 +17,7 @@ from engine.policy.bounded import Bound
 from engine.policy.enduring import Deadline, Restarting
 from engine.policy.identity import require_policy
 from engine.problems import SeedSet, read_problems
+from engine.prompt_date import settled
 
 Config = TypeVar("Config", bound=PolicyFlags)
 
@@ -40,6 +41,7 @@ def read_seeds(config: PolicyFlags) -> SeedSet:
 
 
 async def start_policy(config: PolicyFlags) -> StepPolicy:
+    config = settled(config)
     if config.policy_url is not None:
         from engine.policy.endpoint_policy import EndpointPolicy
 
@@ -55,6 +57,7 @@ async def start_policy(config: PolicyFlags) -> StepPolicy:
         config.prompt_template,
         config.step_format,
         examples,
+        template_date.parse(config.prompt_date),
     )
 
 

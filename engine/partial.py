@@ -67,6 +67,13 @@ class Partial(Generic[Row]):
         self.close()
 
 
+def settings_of_work(path: Path) -> Settings:
+    """The settings of a file that holds rows; none where it holds no row, since only rows bind to settings."""
+    with path.open("rb") as file:
+        first, second = file.readline(), file.readline()
+    return _settings(path, first) if second.endswith(b"\n") else {}
+
+
 def require_same(path: Path, found: Settings, wanted: Settings) -> None:
     """ConfigurationError that names every setting in which the two differ."""
     names = sorted(name for name in found | wanted if found.get(name) != wanted.get(name))

@@ -22,10 +22,11 @@ from engine.judge.base import Judge
 from engine.lifecycle import drain_on_signal, in_thread, unless_draining
 from engine.meter import Meter
 from engine.opening import read_seeds, start_enduring, start_policy
-from engine.partial import Partial, Settings, require_same
+from engine.partial import Partial, Settings, require_same, settings_of_work
 from engine.policy.base import Completion, Policy, ProblemFailed, Prompt
 from engine.problems import SeedSet
 from engine.progress import Progress
+from engine.prompt_date import as_begun, settled
 from engine.prompts import Solution, parse
 from engine.records import Candidates, Outcome, Problem, ProblemRecord, ProblemState
 from engine.reporting import reported
@@ -73,9 +74,12 @@ async def run(config: RolloutConfig, policy_of: StartPolicy, judge_of: StartJudg
     with drain_on_signal(draining):
         async with reported(config, draining) as meter:
             seeds = await unless_draining(draining, in_thread(lambda: read_seeds(config)))
-            settings = await unless_draining(draining, in_thread(lambda: _settings(config, seeds)))
+            earlier = _earlier(config)
+            dated = settled(config, earlier)
+            settings = await unless_draining(draining, in_thread(lambda: _settings(dated, seeds)))
+            settings = as_begun(config, settings, earlier)
             if not _is_finished(config, settings):
-                await _write_candidates(config, seeds, settings, policy_of, judge_of, meter)
+                await _write_candidates(dated, seeds, settings, policy_of, judge_of, meter)
 
 
 async def _write_candidates(
@@ -112,6 +116,16 @@ def _settings(config: RolloutConfig, seeds: SeedSet) -> Settings:
 
         named |= {"search": "beam", "prm": model_digest(config.prm), **msgspec.structs.asdict(config.part(BeamRule))}
     return {name: str(value) for name, value in named.items()}
+
+
+def _earlier(config: RolloutConfig) -> Settings:
+    """The settings that the file which this command goes on with, or finds finished, was made under."""
+    partial, notes = Path(f"{config.out}.partial"), _notes(config)
+    if partial.is_file():
+        return settings_of_work(partial)
+    return (
+        msgspec.json.decode(notes.read_bytes(), type=Settings) if notes.exists() and Path(config.out).exists() else {}
+    )
 
 
 def _notes(config: RolloutConfig) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,6 +12,7 @@ from engine.config import Sampling
 from engine.judge.chatting import Usage
 from engine.policy.base import Completion
 from engine.prompts import Turns
+from engine.template_date import DATE_STRING, as_string
 
 
 class Message(msgspec.Struct):
@@ -64,6 +66,11 @@ def chat_fields(turns: Turns, images: Sequence[str]) -> dict[str, Any]:
         return {"messages": messages}
     messages.append({"role": "assistant", "content": turns.reply})
     return {"messages": messages, "continue_final_message": True, "add_generation_prompt": False}
+
+
+def dated_fields(date: datetime.date | None) -> dict[str, Any]:
+    """vLLM's own field by which the template of a chat is given a date."""
+    return {"chat_template_kwargs": {DATE_STRING: as_string(date)}} if date is not None else {}
 
 
 def completions(body: Completions, stop_is_shown: bool) -> list[Completion]:

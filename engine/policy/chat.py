@@ -6,12 +6,14 @@ only text. Each form is tried once on a probe when the policy starts; the first 
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Sequence
 from typing import Any, Literal
 
 import jinja2
 import msgspec
 
+from engine import template_date
 from engine.prompts import Turns
 
 Content = Literal["parts", "string"]
@@ -30,12 +32,14 @@ class Form(msgspec.Struct, frozen=True):
 class Chat:
     """A model's chat template, or plain text where it has none."""
 
-    def __init__(self, candidates: Sequence[Any], placeholder: str = "") -> None:
+    def __init__(self, candidates: Sequence[Any], placeholder: str = "", date: datetime.date | None = None) -> None:
         """candidates: the model's processor and tokenizer; the first that has a template counts.
 
-        placeholder stands for an image in text where the template itself shows none.
+        placeholder stands for an image in text where the template itself shows none; date is what a template that
+        writes today's is given, template_date.UNRECORDED where there is none.
         """
         self._source = next((one for one in candidates if getattr(one, "chat_template", None)), None)
+        self._dated = template_date.fixed(self._source, date) if self._source is not None else {}
         self._placeholder = placeholder
         self._form = self._find_form() if self._source is not None else None
 
@@ -92,7 +96,7 @@ class Chat:
     def _apply(self, form: Form, turns: Turns, num_images: int) -> str:
         assert self._source is not None
         text: str = self._source.apply_chat_template(
-            self._messages(form, turns, num_images), tokenize=False, add_generation_prompt=True
+            self._messages(form, turns, num_images), tokenize=False, add_generation_prompt=True, **self._dated
         )
         return text
 

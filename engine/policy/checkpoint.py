@@ -19,6 +19,7 @@ _TEXT_FILES = (
     "chat_template.json",
     "processor_config.json",
     "preprocessor_config.json",
+    "prompt_date.json",
 )
 
 

@@ -16,14 +16,14 @@ from typing import Any
 import msgspec
 from PIL import Image
 
-from engine import log, prompts
+from engine import log, prompts, template_date
 from engine.config import PolicyFlags, Sampling
 from engine.errors import ConfigurationError, PolicyUnreachable
 from engine.few_shot import read_examples
 from engine.images import ImageError, resolve
 from engine.judge.chatting import Unanswered
 from engine.judge.endpoint import Endpoint, Subject
-from engine.policy.asking import Completions, chat_fields, completions, sampling_fields
+from engine.policy.asking import Completions, chat_fields, completions, dated_fields, sampling_fields
 from engine.policy.base import Completion, ProblemFailed, Prompt
 from engine.policy.boundary import UNKNOWN_REST, End, begun_prompt, by_rest, by_tokens, continued
 from engine.policy.chat import Chat
@@ -56,7 +56,9 @@ class EndpointPolicy:
         self._sampling: Sampling = config.part(Sampling)
         self._vllm = config.policy_dialect == "vllm"
         self._tokenizer = tokenizer
-        self._chat = Chat([tokenizer] if tokenizer is not None else [])
+        date = template_date.parse(config.prompt_date)
+        self._chat = Chat([tokenizer] if tokenizer is not None else [], date=date)
+        self._dated = dated_fields(date) if self._vllm else {}
         self._hidden = hidden_tokens(tokenizer) if tokenizer is not None else re.compile(r"(?!)")
         self._examples = examples
         self._end = self._end_by_tokenizer() if tokenizer is not None else by_rest(UNKNOWN_REST[config.step_format])
@@ -156,7 +158,7 @@ class EndpointPolicy:
         special = {"skip_special_tokens": False} if self._vllm and self._tokenizer is not None else {}
         if config.policy_api == "chat":
             images = await asyncio.to_thread(data_urls, Path(problem.image_root), problem.image_paths)
-            return {**chat_fields(turns, images), **special}
+            return {**chat_fields(turns, images), **self._dated, **special}
         if problem.image_paths:
             raise ConfigurationError(
                 f"problem {problem.id} has images, which --policy-api completions cannot send; give --policy-api chat"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import datetime
 import multiprocessing
 import os
 import signal
@@ -164,16 +165,16 @@ def _signals_kept_from_children() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def chat(engine: Any) -> Chat:
-    """The chat template of the engine's model."""
+def chat(engine: Any, date: datetime.date | None = None) -> Chat:
+    """The chat template of the engine's model; date: see Chat."""
     from vllm.model_executor.model_loader import get_model_cls
     from vllm.transformers_utils.processor import cached_processor_from_config
 
     config, tokenizer = engine.model_config, engine.renderer.tokenizer
     if not config.is_multimodal_model:
-        return Chat([tokenizer])
+        return Chat([tokenizer], date=date)
     placeholder = get_model_cls(config).get_placeholder_str("image", 1)
-    return Chat([cached_processor_from_config(config), tokenizer], placeholder or "")
+    return Chat([cached_processor_from_config(config), tokenizer], placeholder or "", date)
 
 
 async def stop(engine: Any) -> None:

@@ -7,6 +7,7 @@ run in threads, off the event loop. The engine core is gone when close() has ret
 from __future__ import annotations
 
 import asyncio
+import datetime
 import itertools
 from pathlib import Path
 from typing import Any
@@ -86,11 +87,12 @@ class VllmPolicy:
         template: Template,
         step_format: StepFormat,
         examples: tuple[Example, ...] = (),
+        date: datetime.date | None = None,
     ) -> VllmPolicy:
         """Load the model; takes 15 to 60 seconds. ConfigurationError, EngineDied."""
         description = checkpoint.describe(model)
         engine = await vllm_engine.start(Path(model), options)
-        policy = cls(engine, vllm_engine.chat(engine), sampling, template, step_format, examples)
+        policy = cls(engine, vllm_engine.chat(engine, date), sampling, template, step_format, examples)
         policy._description = description
         return policy
 
