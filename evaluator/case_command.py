@@ -10,6 +10,7 @@ from engine.errors import BadInput, StoreFailed, UsageError
 from engine.files import write_whole
 from evaluator.candidates import Loaded, load
 from evaluator.case_study import Case, find_case
+from evaluator.models import variant_of
 from evaluator.scoring import StepScorer, items_of, score_all
 
 ENDINGS = (".png", ".svg", ".html")
@@ -58,6 +59,7 @@ def case_study(config: CaseStudyConfig, scorer: StepScorer | None = None) -> Non
             config.batch_size,
             lambda: False,
             lambda scored, num_all: None,
+            variant_of("transformers", config.prm),
         ).scores
         at = [whole.candidates.index(problem) for problem in chosen.candidates]
         case = find_case(chosen.candidates, [scored[index] for index in at], chosen.images)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import datetime
 import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from engine import template_date
 from evaluator.config import EvaluateConfig
 from evaluator.scoring import Scored, StepScorer, score_all
 
@@ -44,21 +46,35 @@ def score_parts(
             def progress(scored: int, num_all: int, task: int = task) -> None:
                 bar.update(task, completed=scored, total=num_all)  # type: ignore[arg-type]
 
-            variant = "" if config.scorer == "transformers" else config.scorer
+            variant = variant_of(config.scorer, model, _date_of(config, model))
             out = Path(config.out)
             found[name] = score_all(items, model, out, scorer, config.batch_size, stopped, progress, variant)
     return found
 
 
 def scorer_of(config: EvaluateConfig) -> OpenScorer:
-    """The scorer that --scorer names."""
+    """The scorer that --scorer names; a model that records no date of its inputs, as a baseline, has the PRM's."""
     if config.scorer == "vllm":
         from evaluator.vllm_scorer import VllmScorer
 
-        return lambda model, _: VllmScorer(model)
+        return lambda model, _: VllmScorer(model, date=_date_of(config, model))
     from evaluator.scorer import Scorer
 
-    return lambda model, batch_size: Scorer(model, batch_size)
+    return lambda model, batch_size: Scorer(model, batch_size, date=_date_of(config, model))
+
+
+def _date_of(config: EvaluateConfig, model: str) -> datetime.date | None:
+    return template_date.recorded(model) or template_date.recorded(config.prm)
+
+
+def variant_of(scorer: str, model: str, date: datetime.date | None = None) -> str:
+    """Tells apart scores that a model's files alone do not: those of another scorer, or of inputs of another date.
+
+    date: that of the inputs, where it is not the default.
+    """
+    unrecorded = template_date.recorded(model) is None and template_date.NOW in template_date.named(model)
+    dated = [f"prompt date {date or template_date.UNRECORDED}"] if unrecorded else []
+    return " ".join([*([scorer] if scorer != "transformers" else []), *dated])
 
 
 @contextmanager

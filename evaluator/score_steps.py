@@ -34,7 +34,7 @@ class ScoreStepsConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
 
 def score_steps(config: ScoreStepsConfig, scorer: StepScorer | None = None) -> None:
     """Score, write, say how many. BadInput without a usable row, Drained on a signal with the scores so far kept."""
-    from evaluator.models import drain_asked
+    from evaluator.models import drain_asked, variant_of
     from evaluator.scorer import Item
 
     found = read(config.rows)
@@ -53,6 +53,7 @@ def score_steps(config: ScoreStepsConfig, scorer: StepScorer | None = None) -> N
                 config.batch_size,
                 stopped,
                 lambda scored, num_all: None,
+                variant_of("transformers", config.prm),
             ).scores
         write_whole(out, _lines(rows, scores))
     except OSError as error:

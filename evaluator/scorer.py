@@ -5,6 +5,7 @@ Inputs are made by trainer.encoding and read by trainer.prm, exactly as in train
 
 from __future__ import annotations
 
+import datetime
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -76,13 +77,20 @@ class StepScores(ABC):
 class Scorer(StepScores):
     """A PRM folder, or any policy folder: one that lacks <prm> is given it in memory.
 
-    batch_size: solutions a forward pass. device: where it runs, by default a GPU if there is one.
+    batch_size: solutions a forward pass. device: where it runs, by default a GPU if there is one. date: for a chat
+    template that writes today's, by default the one that the folder records (see engine.template_date).
     Errors: ConfigurationError where the folder cannot be loaded, BadInput where an image cannot be read.
     """
 
-    def __init__(self, path: str | Path, batch_size: int = 32, device: str | None = None) -> None:
+    def __init__(
+        self,
+        path: str | Path,
+        batch_size: int = 32,
+        device: str | None = None,
+        date: datetime.date | None = None,
+    ) -> None:
         prm.limit_threads()
-        super().__init__(Encoder.load(path))
+        super().__init__(Encoder.load(path, date=date))
         self._batch_size = batch_size
         self._device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         dtype = prm.weights_dtype(bf16=self._device.type == "cuda")

@@ -6,6 +6,7 @@ step and never a row of the vocabulary; a generator would have to return all log
 
 from __future__ import annotations
 
+import datetime
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -31,8 +32,10 @@ class VllmScorer(StepScores):
     policy is scored by transformers) or vLLM refuses the model, EngineDied where vLLM fails later.
     """
 
-    def __init__(self, path: str | Path, options: EngineOptions | None = None) -> None:
-        super().__init__(Encoder.load(path))
+    def __init__(
+        self, path: str | Path, options: EngineOptions | None = None, date: datetime.date | None = None
+    ) -> None:
+        super().__init__(Encoder.load(path, date=date))
         _require_prm(path, self._encoder)
         vllm_engine.prepare(Path(path))
         self._llm = _start(Path(path), self._encoder, options or EngineOptions())

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from engine import template_date
 from trainer.config import TrainConfig
 
 
@@ -85,7 +86,7 @@ def write_page(folder: Path, config: TrainConfig, outcome: Outcome, rows_digest:
     }
     text = PAGE.format(
         validation=_validation(outcome),
-        facts=_table(_facts(outcome) | {"SHA-256 of the rows": rows_digest}),
+        facts=_table(_facts(outcome) | _date(folder) | {"SHA-256 of the rows": rows_digest}),
         versions=", ".join(f"{name} {_version(name)}" for name in PACKAGES),
         flags=_table({**flags, **names}),
     )
@@ -106,6 +107,12 @@ def _facts(outcome: Outcome) -> dict[str, object]:
         value = getattr(outcome, f"held_out_{name}")
         facts[f"{name} on held-out rows"] = "none" if value is None else f"{value:.4f}"
     return facts
+
+
+def _date(folder: Path) -> dict[str, object]:
+    """What a chat template that writes today's date must be given."""
+    date = template_date.recorded(folder)
+    return {"date in the prompt": date.isoformat()} if date else {}
 
 
 def _validation(outcome: Outcome) -> str:

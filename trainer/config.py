@@ -6,6 +6,7 @@ from typing import Literal
 
 import msgspec
 
+from engine import template_date
 from engine.errors import UsageError
 from trainer.selection import Select, SelectionRule
 from trainer.targets import LossRule, Target
@@ -61,6 +62,9 @@ class TrainConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """Weight decay of AdamW."""
     max_length: int | None = None
     """Tokens a row at the most, longer ones are dropped and counted; default: the model's context."""
+    prompt_date: str | None = None
+    """Date, as 2026-01-31, for a chat template that writes today's; the PRM's folder records it, and all that read it
+    keep it. Default: the one that --model records, or the day the training was begun on."""
     train_vision: bool = False
     """Train the vision tower too."""
     freeze_projector: bool = False
@@ -125,6 +129,7 @@ class TrainConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         for name in ("warmup_ratio", "held_out_fraction", "lora_dropout"):
             if not 0 <= getattr(self, name) < 1:
                 raise UsageError(f"--{name.replace('_', '-')} {getattr(self, name)}: must be in [0, 1)")
+        template_date.parse(self.prompt_date)
         if not self.trained_parts:
             raise UsageError("--freeze-language with --freeze-projector: needs --train-vision, or nothing is trained")
         if self.torchrun and self.processes is None:

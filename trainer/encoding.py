@@ -6,6 +6,7 @@ Special tokens written out inside a question or a step are left out, so that non
 
 from __future__ import annotations
 
+import datetime
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -17,6 +18,7 @@ from PIL import Image
 from tokenizers import AddedToken
 from transformers import AutoConfig, AutoProcessor
 
+from engine import template_date
 from engine.errors import ConfigurationError
 from engine.images import as_rgb
 from engine.records import PRM_TOKEN, process_text
@@ -58,12 +60,13 @@ class ScoreTokens(msgspec.Struct, frozen=True):
 class Encoder:
     """The processor of one model, with <prm>, "Yes" and "No" in its vocabulary, put there where it lacks them.
 
-    max_length: tokens an item at the most, by default the model's context. ConfigurationError where <prm>,
-    "Yes" or "No" is not one token.
+    max_length: tokens an item at the most, by default the model's context. date: what a chat template that writes
+    today's is given. ConfigurationError where <prm>, "Yes" or "No" is not one token.
     """
 
-    def __init__(self, processor: Any, max_length: int) -> None:
+    def __init__(self, processor: Any, max_length: int, date: datetime.date | None = None) -> None:
         self.processor = processor
+        self._dated = template_date.fixed(processor, date)
         self.tokenizer = getattr(processor, "tokenizer", processor)
         self.max_length = max_length
         if PRM_TOKEN not in self.tokenizer.get_vocab():
@@ -77,8 +80,11 @@ class Encoder:
         self._special = re.compile("|".join(map(re.escape, special)))
 
     @classmethod
-    def load(cls, folder: str | Path, max_length: int | None = None) -> Encoder:
-        """The encoder of a model folder; ConfigurationError where it holds no processor or tokenizer."""
+    def load(cls, folder: str | Path, max_length: int | None = None, date: datetime.date | None = None) -> Encoder:
+        """The encoder of a model folder; ConfigurationError where it holds no processor or tokenizer.
+
+        date: by default the one that the folder records.
+        """
         if not (Path(folder) / "config.json").is_file():
             raise ConfigurationError(f"model {folder}: must be a local model folder, with config.json")
         try:
@@ -88,7 +94,7 @@ class Encoder:
             raise ConfigurationError(f"model {folder}: no processor could be loaded: {error}") from error
         tokenizer = getattr(processor, "tokenizer", processor)
         context = min(tokenizer.model_max_length, getattr(config, "max_position_embeddings", NO_LIMIT))
-        return cls(processor, max_length or context)
+        return cls(processor, max_length or context, date or template_date.recorded(folder))
 
     def encode(self, item: Item) -> Encoded:
         """One item; Unusable where it cannot be."""
@@ -175,7 +181,7 @@ class Encoder:
             return text
         parts = [*({"type": "image"} for _ in item.images), {"type": "text", "text": text}]
         turn = {"role": "user", "content": parts if self._takes_images else text}
-        return str(self.processor.apply_chat_template([turn], tokenize=False))
+        return str(self.processor.apply_chat_template([turn], tokenize=False, **self._dated))
 
     def adds_special(self, text: str) -> bool:
         """Whether the tokenizer puts its own first token before a text that does not begin with it yet."""

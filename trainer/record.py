@@ -2,6 +2,7 @@
 
 train_config.json   every flag, and digests of the rows and the model it started from
 checkpoints/        checkpoint-N each, "complete" in it once all of it is written
+prompt_date.json    the date of its inputs, where the chat template writes one
 train_log.json      loss, gradient norm and learning rate, a line of the progress each
 held_out_log.json   loss, step AUC and calibration of every look at the held-out rows
 validation_log.json Best-of-N of every look at the validation candidates
@@ -12,6 +13,7 @@ finished.json       written last: the model is whole, and the same command has n
 
 from __future__ import annotations
 
+import datetime
 import fcntl
 import hashlib
 import json
@@ -23,6 +25,7 @@ from typing import IO, Any
 
 import msgspec
 
+from engine import template_date
 from engine.errors import ConfigurationError, StoreFailed, StoreHeld
 from engine.files import write_whole
 from trainer.config import WITHOUT_EFFECT, TrainConfig
@@ -67,6 +70,8 @@ class Record:
             raise StoreHeld(f"--out {self.folder}: another process is training there")
         if self.newest_checkpoint():
             self._require_same(identity)
+        else:
+            template_date.record(self.folder, _prompt_date(config))
         _write(self._config, {"identity": identity, "config": msgspec.to_builtins(config)})
 
     def _require_same(self, identity: dict[str, Any]) -> None:
@@ -81,6 +86,10 @@ class Record:
                 f"--out {self.folder}: holds another training: {', '.join(different)}; "
                 "name another --out, or give the flags and files of that one"
             )
+
+    def prompt_date(self) -> datetime.date | None:
+        """The date of this training's inputs, once it is claimed; None where they have none."""
+        return template_date.recorded(self.folder)
 
     def newest_checkpoint(self) -> Path | None:
         """The last checkpoint that was written to its end."""
@@ -129,6 +138,11 @@ def identity(
     model = _model_digest(Path(config.model))
     digests = {"rows_sha256": rows_digest, "model_sha256": model, "validation_sha256": validation_digest}
     return {**flags, **digests, "num_processes": num_processes}
+
+
+def _prompt_date(config: TrainConfig) -> datetime.date | None:
+    given = template_date.parse(config.prompt_date) or template_date.recorded(config.model)
+    return template_date.chosen(template_date.named(config.model), given)
 
 
 def _defaults() -> dict[str, Any]:

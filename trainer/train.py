@@ -120,7 +120,7 @@ class _Training:
         args = arguments(config, self._record.checkpoints, environment.num_processes())
         join_processes(args)
         _say(f"training on {args.world_size} x {args.device.type}")
-        encoder = Encoder.load(config.model, config.max_length)
+        encoder = Encoder.load(config.model, config.max_length, self._record.prompt_date())
         parts = hold_out(self._taken(), config.held_out_fraction, config.seed)
         several = environment.num_processes() > 1
         with_images = several or config.freeze_language
@@ -148,7 +148,8 @@ class _Training:
 
         if not self._candidates:
             return None
-        whole = Encoder.load(self._config.model) if self._config.max_length else encoder
+        date = self._record.prompt_date()
+        whole = Encoder.load(self._config.model, date=date) if self._config.max_length else encoder
         found = ScoredOnTheWay(self._candidates, whole, self._stop.check, several)
         if found.num_too_long:
             _say(f"validation: {found.num_too_long} candidates are too long for the model and score 0")
