@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
 from engine.config import AnnotateConfig
+from engine.prompts import outside_tags
 from engine.records import Counts, Estimate
 
 MANY = 0.2
@@ -34,6 +35,22 @@ def advice(config: AnnotateConfig, roots: Sequence[Estimate]) -> Iterator[str]:
         yield "many answers are beyond the rules: give a model by --judge-url or --judge-model-path"
     yield from _about_roots(roots)
     yield from _about_steps(roots)
+
+
+def about_text_outside(config: AnnotateConfig, estimates: Iterable[Estimate]) -> Iterator[str]:
+    """How much of the unparsed rollouts is outside of the tags, and what to do about it."""
+    if config.step_format != "tags":
+        return
+    unparsed = [one.text for each in estimates for one in each.rollouts if one.outcome == "unparsed"]
+    outside = [(outside_tags(text), len("".join(text.split()))) for text in unparsed]
+    found = [pair for pair in outside if pair[0]]
+    if found:
+        share = sum(part for part, _ in found) / sum(whole for _, whole in found)
+        yield (
+            f"{len(found)} of {len(unparsed)} unparsed rollouts have text outside of the <step> and <answer> tags, "
+            f"{share:.0%} of what they say: show solved problems by --few-shot, try --step-format paragraphs, or make "
+            "every such paragraph a step by --outside-tags steps"
+        )
 
 
 def _about_roots(roots: Sequence[Estimate]) -> Iterator[str]:

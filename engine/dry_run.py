@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 
 from engine import journal, prompts
-from engine.advice import advice
+from engine.advice import about_text_outside, advice
 from engine.config import AnnotateConfig, SearchRule
 from engine.few_shot import read_examples
 from engine.judge.base import Judge
@@ -124,19 +124,20 @@ def report(
     """What was grown, problem by problem, and the cost of all."""
     yield from _shown_lines(config)
     roots: list[Estimate] = []
-    shares = Shares()
     unparsed: list[str] = []
+    grown: list[Estimate] = []
     for problem in chosen:
         record = journal.problem_record(store, problem.id)
         if record is not None:
             estimates = list(journal.estimates(store, problem.id))
             roots += estimates[:1]
-            shares = shares.adding(estimates)
+            grown += estimates
             yield from _problem_lines(config, record, estimates)
             if len(unparsed) < SHOWN_UNPARSED:
                 unparsed += _unparsed(problem, estimates)
     yield from unparsed
-    for sentence in (*advice(config, roots), *share_lines(shares)):
+    shares = Shares().adding(grown)
+    for sentence in (*advice(config, roots), *about_text_outside(config, grown), *share_lines(shares)):
         yield f"=== {sentence}"
     for warning in warnings(shares, READ_ABOVE):
         yield f"=== warning: {warning}"

@@ -17,6 +17,7 @@ from engine.errors import StoreFailed
 from engine.history import SNAPSHOT_KEY, last_snapshot
 from engine.problems import REJECTED_KEY as REJECTED_KEY
 from engine.problems import Rejected
+from engine.prompt_version import note
 from engine.records import Counts, Estimate, ProblemRecord, Verdict
 from engine.shares import Shares, share_lines, warnings
 from engine.snapshot import Snapshot, clock_text
@@ -66,8 +67,8 @@ class Summary(msgspec.Struct, kw_only=True):
 
     root_mc counts roots by MC: "0", "(0.0, 0.1]" ... "(0.9, 1.0)", "1", and "none" where nothing was judged.
     outcomes, from_root and from_prefixes count rollouts by outcome: all, those drawn from the root and those drawn from
-    prefixes. warnings says in words where these two differ by too much. pages says whether --verify could check the
-    pages beneath the records too.
+    prefixes. warnings are sentences: these two differ by too much, or a store was made under older prompts. pages says
+    whether --verify could check the pages beneath the records too.
     """
 
     stores: list[str]
@@ -149,13 +150,14 @@ def summarise(names: Sequence[str], stores: Sequence[Store]) -> Summary:
         summary.num_cached_verdicts += store.count("verdicts")
         _add_run(summary, name, store)
     summary.outcomes = {name: summary.from_root[name] + count for name, count in summary.from_prefixes.items()}
-    summary.warnings = warnings(Shares.of(summary.from_root, summary.from_prefixes))
+    summary.warnings += warnings(Shares.of(summary.from_root, summary.from_prefixes))
     return summary
 
 
 def _add_meta(summary: Summary, name: str, store: Store) -> None:
     try:
-        summary.settings.append(store.fingerprint())
+        summary.settings.append(settings := store.fingerprint())
+        summary.warnings += [older] if (older := note(name, settings)) else []
     except StoreDamaged as error:
         summary.damaged.append(Damage(name, "meta", FINGERPRINT_KEY.hex(), str(error)))
     try:

@@ -66,7 +66,9 @@ class Chat:
             return True
         messages = [{"role": "user", "content": _PROBE}, {"role": "assistant", "content": f"{_PROBE}\n\n"}]
         try:
-            text: str = self._source.apply_chat_template(messages, tokenize=False, continue_final_message=True)
+            text: str = self._source.apply_chat_template(
+                messages, tokenize=False, continue_final_message=True, **self._dated
+            )
         except (jinja2.TemplateError, TypeError, ValueError, KeyError, AttributeError):
             return True
         return text.endswith("\n\n")

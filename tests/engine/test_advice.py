@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
-from engine.advice import advice
+from engine.advice import about_text_outside, advice
 from engine.config import AnnotateConfig
 from engine.records import Estimate, Outcome, Rollout
 
@@ -41,6 +42,15 @@ def test_a_healthy_sample_is_counted_and_left_alone() -> None:
 def test_what_makes_many_rollouts_useless_is_named_with_its_flag(outcome: Outcome, named: str) -> None:
     assert named in said(GOOD, root(outcome, outcome))
     assert named not in said(*[GOOD] * 3, root(outcome, "correct"))
+
+
+def test_text_outside_of_the_tags_is_named_with_how_much_of_it_there_is() -> None:
+    texts = ("Two is 2.\n\n<answer>2</answer>", "<step>2</step>", "So 2.</step><answer>2</answer>")
+    unread = Estimate(0, None, (), 0, tuple(Rollout((), "unparsed", text=text) for text in texts))
+    (sentence,) = about_text_outside(msgspec.structs.replace(CONFIG, step_format="tags"), [GOOD, unread])
+    assert sentence.startswith("2 of 3 unparsed rollouts have text outside of the <step> and <answer> tags, 20% of")
+    assert "--outside-tags steps" in sentence
+    assert list(about_text_outside(CONFIG, [unread])) == []
 
 
 def test_roots_that_cannot_be_searched_are_told_from_what_cannot_be_judged() -> None:

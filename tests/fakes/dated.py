@@ -20,7 +20,9 @@ Today is {{ day }}.
 {%- for message in messages %}
 [{{ message['role'] }}]
     {%- if message['content'] is string %}{{ message['content'] }}{% else %}
-        {%- for part in message['content'] %}{{ part['text'] if part['type'] == 'text' else '<IMG_CONTEXT>' }}{% endfor %}
+        {%- for part in message['content'] -%}
+            {{ part['text'] if part['type'] == 'text' else '<IMG_CONTEXT>' }}
+        {%- endfor %}
     {%- endif %}
 {%- endfor %}
 """
