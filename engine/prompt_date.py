@@ -56,4 +56,4 @@ def _followed(config: PolicyFlags) -> frozenset[str]:
     names = template_date.named(config.model) if config.model else frozenset()
     if not _is_rendered_elsewhere(config):
         return names
-    return names & {DATE_STRING} if config.policy_dialect == "vllm" else frozenset()
+    return names if config.policy_dialect == "vllm" and DATE_STRING in names else frozenset()

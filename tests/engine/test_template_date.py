@@ -239,6 +239,15 @@ async def test_an_endpoint_is_sent_the_date_in_the_prompt_or_beside_the_chat(pol
                 assert "chat_template_kwargs" not in body
 
 
+@pytest.mark.parametrize("api", ["completions", "chat"])
+def test_a_policy_by_url_keeps_a_date_without_a_flag_too(api, policy_folder, tmp_path, monkeypatch):
+    folder = model(policy_folder, tmp_path / "model", TAKES_STRING)
+    config = msgspec.structs.replace(by_url("http://host/v1", folder, policy_api=api), prompt_date=None)
+    pass_to(LATER, monkeypatch)
+    assert settled(config).prompt_date == "2026-03-02"
+    assert settled(config, {"prompt_date": "2026-03-01"}).prompt_date == "2026-03-01"
+
+
 @pytest.mark.parametrize(
     ("template", "flags"),
     [
