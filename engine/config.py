@@ -80,7 +80,7 @@ class PolicyFlags(PolicyEndpointFlags, frozen=True, kw_only=True, forbid_unknown
     """Local folder of the policy, a Hugging Face model; with --policy-url it lends its chat template and tokenizer
     alone."""
     image_root: str | None = None
-    """Folder that image paths are relative to; default: the folder of each seeds file."""
+    """Folder that image paths start from; absolute ones must lie inside. Default: the folder of each seeds file."""
     shard: str = "0/1"
     """Take part i of n of the problems, split by id: i/n. i = n means 0, so counting from 1 works too."""
     run_seed: int = 0

@@ -1,14 +1,20 @@
-"""Opens a seed's images safely: never outside their root, never half an image, never a decompression bomb."""
+"""Opens images safely: never half an image, never a decompression bomb; engine.image_paths says which may be opened."""
 
 from __future__ import annotations
 
+import base64
 import hashlib
+import io
 import stat
 import warnings
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+
+from engine.image_paths import ImageError, resolve
+
+__all__ = ["ImageError", "as_rgb", "check", "data_url", "load", "resolve"]
 
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP")
 """Formats that are decoded at all; of an animation the first frame counts."""
@@ -17,29 +23,19 @@ MAX_PIXELS = 64_000_000
 MAX_FILE_BYTES = 256 << 20
 """Bytes of one image file at the most."""
 
+MEDIA_TYPES = {
+    "PNG": "image/png",
+    "JPEG": "image/jpeg",
+    "MPO": "image/jpeg",
+    "WEBP": "image/webp",
+    "GIF": "image/gif",
+    "BMP": "image/bmp",
+}
+"""By what Pillow calls the content: an MPO is a JPEG with more pictures after its first one."""
+
+_SENT_FORMATS = ("PNG", "JPEG", "MPO", "WEBP")
+"""What every endpoint reads; files in the others are sent as PNG."""
 _DEEP_MODES = ("I", "I;16", "I;16B", "I;16L", "I;16N", "F")
-
-
-class ImageError(ValueError):
-    """An image that cannot be used; the message names the file and the rule it breaks."""
-
-
-def resolve(root: Path, name: str) -> Path:
-    """The file a seed names, as an absolute path inside root whatever links lead there.
-
-    ImageError where it lies outside root, is missing, or is not a regular file.
-    """
-    base = root.resolve()
-    try:
-        path = (base / name).resolve(strict=True)
-        mode = path.stat().st_mode
-    except (OSError, ValueError, RuntimeError) as error:
-        raise ImageError(f"{name}: cannot be opened under {root}: {_reason(error)}") from error
-    if Path(name).is_absolute() or not path.is_relative_to(base):
-        raise ImageError(f"{name}: must stay inside the image root {root}")
-    if not stat.S_ISREG(mode):
-        raise ImageError(f"{name}: must be a regular file")
-    return path
 
 
 def check(path: Path) -> str:
@@ -69,6 +65,35 @@ def load(path: Path) -> Image.Image:
             raise
         except (OSError, SyntaxError, ValueError, EOFError, MemoryError) as error:
             raise ImageError(f"{path}: truncated or damaged: {_reason(error)}") from error
+
+
+def data_url(path: Path) -> str:
+    """An image file as a data URL whose media type is the content's, for models that are asked over HTTP.
+
+    The file's own bytes where any decoder shows what load() gives; otherwise that picture as PNG. ImageError.
+    """
+    content = _read(path)
+    try:
+        with Image.open(io.BytesIO(content), formats=FORMATS) as image:
+            if _decodes_alike(image):
+                return _url(MEDIA_TYPES[image.format or ""], content)
+    except (Image.DecompressionBombError, OSError, SyntaxError, ValueError):
+        pass  # load() below refuses the file with its reason.
+    picture = io.BytesIO()
+    load(path).save(picture, "PNG")
+    return _url(MEDIA_TYPES["PNG"], picture.getvalue())
+
+
+def _decodes_alike(image: Image.Image) -> bool:
+    """Whether every decoder shows the same: 8 bits, opaque, upright by itself, one picture."""
+    if image.format not in _SENT_FORMATS or image.mode not in ("RGB", "L", "P", "1") or image.has_transparency_data:
+        return False
+    is_upright = image.getexif().get(ExifTags.Base.Orientation, 1) == 1
+    return is_upright and (image.format == "MPO" or getattr(image, "n_frames", 1) == 1)
+
+
+def _url(media_type: str, content: bytes) -> str:
+    return f"data:{media_type};base64,{base64.b64encode(content).decode()}"
 
 
 def _read(path: Path) -> bytes:

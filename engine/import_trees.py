@@ -13,6 +13,7 @@ import tyro
 
 from engine import journal
 from engine.errors import BadInput, UsageError
+from engine.image_paths import ImageError, relative
 from engine.imported import IMPORTED, NOT_RECOVERED, BadTree, recovered
 from engine.records import Problem
 from engine.store import Store, Write
@@ -33,7 +34,7 @@ class ImportTreesConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     num_rollouts: int = 16
     """Rollouts a state in that run (k): a file gives MC alone. Files written by bin/export give the counts."""
     image_root: str = "."
-    """Folder that relative image paths start from; absolute ones must lie inside."""
+    """Folder that image paths start from; absolute ones must lie inside."""
 
     def __post_init__(self) -> None:
         if self.num_rollouts < 1:
@@ -124,7 +125,7 @@ def _below(root: Path, name: object) -> str:
     """An image path relative to the root. The file need not be there: the tree is worth keeping without it."""
     if not isinstance(name, str):
         raise BadTree("image_path: must be text or a list of texts")
-    path = (root.resolve() / name).resolve()
-    if not path.is_relative_to(root.resolve()):
-        raise BadTree(f"image_path {name}: must lie inside --image-root {root}")
-    return str(path.relative_to(root.resolve()))
+    try:
+        return relative(root, name)
+    except ImageError as error:
+        raise BadTree(f"image_path: {error}") from error

@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 
 from engine.errors import BadInput
+from engine.image_paths import ImageError, relative, resolve
 from engine.records import Problem
 from engine.seedfile import NOT_JSON, Broken, Repeated, Row, Written, rows
 
@@ -141,16 +142,16 @@ class _Reader:
         try:
             return tuple(self._digest(Path(problem.image_root), name) for name in problem.image_paths)
         except (OSError, ValueError) as error:
-            raise _Refused("image_path", str(error).encode(errors="backslashreplace").decode()) from error
+            raise _refused_image(error) from error
 
     def _digest(self, root: Path, name: str) -> str:
         from engine import images  # Heavy, and not needed by those who only read what was rejected.
 
-        path = images.resolve(root, name)
+        path = resolve(root, name)
         if path not in self._digests:
             try:
                 self._digests[path] = images.check(path)
-            except images.ImageError as error:
+            except ImageError as error:
                 self._digests[path] = error
         found = self._digests[path]
         if isinstance(found, ValueError):
@@ -173,7 +174,7 @@ def _id(fields: Mapping[str, object]) -> str:
 
 
 def _problem(problem_id: str, fields: Mapping[str, object], root: Path) -> Problem:
-    image_paths = _image_paths(fields.get("image_path"))
+    image_paths = _stored(_image_paths(fields.get("image_path")), root)
     return Problem(
         id=problem_id,
         question=_text(fields, "question", numbers=False),
@@ -207,6 +208,18 @@ def _image_paths(value: object) -> tuple[str, ...]:
         if not name or not _is_unicode(name):
             raise _Refused("image_path", "must be valid Unicode in UTF-8 and not empty")
     return tuple(names)
+
+
+def _stored(names: Sequence[str], root: Path) -> tuple[str, ...]:
+    """Image paths as the store keeps them: relative to the root."""
+    try:
+        return tuple(relative(root, name) for name in names)
+    except ImageError as error:
+        raise _refused_image(error) from error
+
+
+def _refused_image(error: Exception) -> _Refused:
+    return _Refused("image_path", str(error).encode(errors="backslashreplace").decode())
 
 
 def _kind(value: object) -> str:

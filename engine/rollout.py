@@ -248,14 +248,22 @@ async def _work_on(waiting: list[Problem], sampler: _Sampler, draining: asyncio.
 def _report(sampler: _Sampler, seeds: SeedSet) -> None:
     for problem_id, reason in list(sampler.failures.items())[:SHOWN_FAILURES]:
         log.tell("failed", f"failed {problem_id}: {reason}", id=problem_id, reason=reason)
-    if sampler.image_base and any(row.image_path for row in sampler.done.rows):
-        log.tell("images", f"the seeds have several image roots: evaluate with --image-root {sampler.image_base}")
+    if root := _root_elsewhere(sampler, seeds):
+        log.tell("images", f"image paths in {sampler.config.out} start from {root}: evaluate with --image-root {root}")
     outcomes = ", ".join(f"{count} {outcome}" for outcome, count in sampler.progress.outcomes.most_common())
     log.tell(
         "done",
         f"{len(sampler.done.rows)} problems ({len(sampler.failures)} failed, {len(seeds.rejected)} seed rows "
         f"rejected); of this run's candidates: {outcomes}; {sampler.progress.num_tokens} tokens drawn",
     )
+
+
+def _root_elsewhere(sampler: _Sampler, seeds: SeedSet) -> str:
+    """The folder that image paths start from, if bin/evaluate would not look there by itself; "" without images."""
+    roots = {problem.image_root for problem in seeds.problems if problem.image_paths}
+    if sampler.image_base and roots:
+        return str(sampler.image_base)
+    return "".join(roots - {str(Path(sampler.config.out).parent.resolve())})
 
 
 def _in_order(seeds: SeedSet, rows: list[Candidates]) -> bytes:

@@ -6,7 +6,6 @@ A step is asked about once, however many rollouts share it: what is asked is the
 from __future__ import annotations
 
 import asyncio
-import base64
 import sys
 import time
 from collections import Counter
@@ -160,11 +159,10 @@ class Asking:
 
 
 def _data_urls(problem: Problem) -> tuple[str, ...]:
-    """Images as they lie on disk, each bounded and whole. ImageError."""
+    """The images of a problem, each bounded and whole. ImageError."""
     urls = []
     for name in problem.image_paths:
         path = images.resolve(Path(problem.image_root), name)
         images.check(path)
-        kind = path.suffix.lower().removeprefix(".").replace("jpg", "jpeg")
-        urls.append(f"data:image/{kind};base64,{base64.b64encode(path.read_bytes()).decode()}")
+        urls.append(images.data_url(path))
     return tuple(urls)

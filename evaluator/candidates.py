@@ -14,6 +14,7 @@ import msgspec
 
 from engine import foreign
 from engine.errors import BadInput
+from engine.image_paths import ROOT_FLAG, ImageError, resolve
 from engine.records import Candidates
 
 StepLabels = tuple[tuple[int, ...], ...]
@@ -58,6 +59,7 @@ def load(
     image_root: str | None = None,
     prepare: Callable[[list[Any]], list[Any]] = list,
     flag: str = "--candidates",
+    root_flag: str = ROOT_FLAG,
 ) -> Loaded:
     """Read candidates files in order; BadInput where a file cannot be read or no entry at all is usable.
 
@@ -72,7 +74,7 @@ def load(
         root = Path(image_root) if image_root is not None else Path(file).parent
         for index, row in enumerate(prepare(_rows(Path(file), flag))):
             try:
-                entry = _entry(row, root)
+                entry = _entry(row, root, root_flag)
                 key = entry.candidates.id, entry.candidates.question
                 require(key not in seen, "id", f"{key[0]!r} with this question was given before")
             except Broken as broken:
@@ -106,19 +108,20 @@ def _rows(file: Path, flag: str) -> list[Any]:
     return rows
 
 
-def _entry(row: Any, root: Path) -> _Entry:
+def _entry(row: Any, root: Path, root_flag: str) -> _Entry:
     require(isinstance(row, dict), "entry", "must be a JSON object")
     solutions = _solutions(row)
     candidates = Candidates(
         id=_text(row, "id"),
         question=_text(row, "question"),
         correct_answer=_text(row, "correct_answer"),
-        image_path=_image_paths(row),
+        image_path=image_names(row.get("image_path")) or None,
         solutions_splits=solutions,
         labels=_labels(row, len(solutions)),
         answers=_answers(row, solutions),
     )
-    return _Entry(candidates, resolve_images(candidates.image_path or (), root), _step_labels(row, solutions))
+    images = resolve_images(candidates.image_path or (), root, root_flag)
+    return _Entry(candidates, images, _step_labels(row, solutions))
 
 
 def require(holds: bool, field: str, rule: str) -> None:
@@ -186,27 +189,20 @@ def _step_labels(row: dict[str, Any], solutions: tuple[tuple[str, ...], ...]) ->
     return tuple(_zeros_and_ones(of_steps, field) for of_steps in labels)
 
 
-def _image_paths(row: dict[str, Any]) -> tuple[str, ...] | None:
-    value = row.get("image_path")
+def image_names(value: Any, field: str = "image_path") -> tuple[str, ...]:
+    """The image paths of a field, none where it is absent or empty."""
     if value is None or value == "":
-        return None
-    paths = value if isinstance(value, list) else [value]
-    require(
-        all(isinstance(path, str) and path for path in paths),
-        "image_path",
-        "must be a path or a list of them",
-    )
-    return tuple(paths)
+        return ()
+    names = value if isinstance(value, list) else [value]
+    require(all(isinstance(name, str) and name for name in names), field, "must be a path or a list of them")
+    return tuple(names)
 
 
-def resolve_images(paths: str | Sequence[str], root: Path) -> tuple[str, ...]:
-    """Absolute paths of images that lie in root, links followed; never one outside it."""
-    base = root.resolve()
-    found = []
-    for path in [paths] if isinstance(paths, str) else paths:
-        require("\0" not in path, "image_path", "must not hold a NUL character")
-        whole = (base / path).resolve()
-        require(whole.is_relative_to(base), "image_path", f"{path!r} must stay in the image root {root}")
-        require(whole.is_file(), "image_path", f"{path!r} is not a file in the image root {root}")
-        found.append(str(whole))
-    return tuple(found)
+def resolve_images(
+    names: Sequence[str], root: Path, flag: str = ROOT_FLAG, field: str = "image_path"
+) -> tuple[str, ...]:
+    """Absolute paths of images that lie in root, links followed; Broken for one outside it. flag: what sets root."""
+    try:
+        return tuple(str(resolve(root, name, flag)) for name in names)
+    except ImageError as error:
+        raise Broken(field, str(error)) from error

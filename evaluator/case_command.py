@@ -31,7 +31,7 @@ class CaseStudyConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """Folder of kept scores, such as --out of bin/evaluate: what is scored there is not scored again. Default: that
     of the file."""
     image_root: str | None = None
-    """Folder that image paths are relative to and never leave; default: that of each candidates file."""
+    """Folder that image paths start from; absolute ones must lie inside. Default: that of each candidates file."""
     batch_size: int = 32
     """Solutions scored at once."""
 

@@ -47,7 +47,7 @@ class EvaluateConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     batch_size: int = 32
     """Solutions scored at once."""
     image_root: str | None = None
-    """Folder that image paths are relative to and never leave; default: that of each candidates file."""
+    """Folder that image paths start from; absolute ones must lie inside. Default: that of each candidates file."""
     title: str = "Best-of-N"
     """Heading of the table and the pictures."""
     draws: int = 2000

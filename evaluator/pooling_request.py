@@ -112,7 +112,7 @@ class _Images:
         if self._root is None:
             raise Refused(f"{field}: must be a data: URI; paths need --image-root")
         try:
-            return resolve_images(name, self._root)[0]
+            return resolve_images([name], self._root)[0]
         except Broken as broken:
             raise Refused(f"{field}: must be a file in the image root") from broken
 

@@ -22,6 +22,9 @@ class ScoreStepsConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     """Rows of bin/export, meta.json or train.jsonl."""
     prm: str
     """Folder of the PRM."""
+    image_root: str | None = None
+    """Folder that image paths of rows start from; absolute ones must lie inside. Default: "root" of a meta file, or the
+    folder of the rows."""
     out: str
     """JSONL file to write, {"id", "steps", "scores"} a line; scores made so far are kept beside it."""
     batch_size: int = 32
@@ -37,7 +40,7 @@ def score_steps(config: ScoreStepsConfig, scorer: StepScorer | None = None) -> N
     from evaluator.models import drain_asked, variant_of
     from evaluator.scorer import Item
 
-    found = read(config.rows)
+    found = read(config.rows, image_root=config.image_root)
     rows = list(found.rows)
     if found.num_bad:
         print(f"{found.num_bad} bad row{'s' * (found.num_bad > 1)} left out", *found.reasons, sep="\n", file=sys.stderr)

@@ -28,7 +28,8 @@ class ServeConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     max_body_mib: float = 32.0
     """Size of a request at the most, in MiB; a larger one is answered with 413."""
     image_root: str | None = None
-    """Folder in which requests may name images by relative path; without it only data: URIs are taken."""
+    """Folder that image paths in requests start from; absolute ones must lie inside. Without it only data: URIs are
+    taken."""
     drain_seconds: float = 20.0
     """Time that requests under way are given to finish after a signal."""
 

@@ -13,7 +13,7 @@ import msgspec
 
 from engine import foreign
 from engine.errors import BadInput
-from evaluator.candidates import Broken, Rejected, require, resolve_images
+from evaluator.candidates import Broken, Rejected, image_names, require, resolve_images
 
 StepLabel = int | None
 """1: right, 0: wrong, None: neither is said."""
@@ -74,13 +74,13 @@ def visualprocessbench(row: dict[str, Any], name: str, root: Path) -> LabelledSo
     good = isinstance(marks, list) and len(marks) == len(steps) and all(mark in (-1, 0, 1) for mark in marks)
     require(good, "response.process_correctness", "must be 1, 0 or -1 for each step")
     assert isinstance(marks, list)
-    images = row.get("image") or []
+    images = image_names(row.get("image"), "image")
     return LabelledSolution(
         subset=str(row.get("data_source") or name),
         question=_text(row, "question"),
         steps=steps,
         labels=tuple({1: 1, 0: None, -1: 0}[mark] for mark in marks),
-        images=resolve_images(images, root),
+        images=resolve_images(images, root, field="image"),
     )
 
 

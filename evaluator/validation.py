@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from evaluator.scorer import Item
 
 FLAG = "--validation-candidates"
+ROOT_FLAG = "--validation-image-root"
 SHOWN = ("random", "pass", "majority", "weighted_vote", "min", "product", "average")
 """With all candidates of each problem; the last three are aggregations of Best-of-N."""
 
@@ -50,6 +51,6 @@ class Validation(msgspec.Struct, frozen=True):
 
 def read(files: Sequence[str], image_root: str | None = None, max_problems: int = 32) -> Validation:
     """The first usable problems of candidates files; BadInput where a file cannot be read or none is usable."""
-    loaded = load(files, image_root, flag=FLAG)
+    loaded = load(files, image_root, flag=FLAG, root_flag=ROOT_FLAG)
     taken = slice(max_problems)
     return Validation(loaded.candidates[taken], loaded.images[taken], tuple(map(str, loaded.rejected)))

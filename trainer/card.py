@@ -78,7 +78,7 @@ def write_page(folder: Path, config: TrainConfig, outcome: Outcome, rows_digest:
     flags = {
         name: value
         for name, value in msgspec.to_builtins(config).items()
-        if name not in ("out", "validation_image_root")
+        if name not in ("out", "image_root", "validation_image_root")
     }
     names = {
         **{name: [Path(file).name for file in getattr(config, name)] for name in ("rows", "validation_candidates")},

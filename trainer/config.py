@@ -24,6 +24,9 @@ class TrainConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """Training rows: JSONL files, or InternVL meta files that name them."""
     model: str
     """Local folder of the policy that the PRM starts from, a Hugging Face model."""
+    image_root: str | None = None
+    """Folder that image paths of rows start from; absolute ones must lie inside. Default: "root" of a meta file, or the
+    folder of the rows."""
     out: str = ""
     """Folder the PRM is written to; checkpoints lie in it while the training lasts."""
     loss: Target = "soft"
@@ -88,7 +91,7 @@ class TrainConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     validation_candidates: tuple[str, ...] = ()
     """Candidates files, as of bin/evaluate: Best-of-N is taken on them as often as --held-out-steps says."""
     validation_image_root: str | None = None
-    """Folder that their image paths are relative to and never leave; default: that of each candidates file."""
+    """Folder that their image paths start from; absolute ones must lie inside. Default: that of each file."""
     validation_problems: int = 32
     """Problems of them at the most, the first usable ones."""
     tensorboard: bool = True
@@ -192,6 +195,6 @@ _LEAST = {
 WITHOUT_EFFECT = (
     *("rows", "model", "out", "save_steps", "logging_steps", "num_workers", "keep_checkpoints"),
     *("tensorboard", "plan", "gpus", "processes", "torchrun"),
-    *("validation_candidates", "validation_image_root", "validation_problems"),
+    *("image_root", "validation_candidates", "validation_image_root", "validation_problems"),
 )
 """Flags that may differ when a training is taken up again; rows, model and candidates are compared by contents."""

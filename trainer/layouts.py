@@ -15,6 +15,7 @@ from typing import Any
 
 import msgspec
 
+from engine.image_paths import ImageError, resolve
 from engine.records import PRM_TOKEN, TrainingRow, parse_process_text
 
 IMAGE_PLACEHOLDER = "<image>\n"
@@ -193,11 +194,7 @@ def _images(value: Any, root: Path) -> tuple[str, ...]:
     names = [value] if isinstance(value, str) and value else value or []
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise Broken("image", "must be a path, a list of paths, or null")
-    folder = root.resolve()
-    paths = [(folder / name).resolve() for name in names]
-    for name, path in zip(names, paths, strict=True):
-        if not path.is_relative_to(folder):
-            raise Broken("image", f"{name!r} must not leave {root}")
-        if not path.is_file():
-            raise Broken("image", f"{name!r} must be a file under {root}")
-    return tuple(map(str, paths))
+    try:
+        return tuple(str(resolve(root, name)) for name in names)
+    except ImageError as error:
+        raise Broken("image", str(error)) from error

@@ -1,8 +1,8 @@
 """Every training row is checked before a model loads; a bad one is counted with its reason, never repaired.
 
-A file of rows stands for itself, its images relative to its own folder; an InternVL meta file {name: {"root",
-"annotation", "data_augment", "repeat_time", "length"}} names several, with paths relative to the meta file's
-folder. The layouts of a line are those of trainer.layouts. Rows stay on disk: what is kept is where they stand.
+A file of rows stands for itself, its image root its own folder; an InternVL meta file {name: {"root", "annotation",
+"data_augment", "repeat_time", "length"}} names several, with paths relative to the meta file's folder. The layouts of
+a line are those of trainer.layouts. Rows stay on disk: what is kept is where they stand.
 """
 
 from __future__ import annotations
@@ -106,14 +106,15 @@ class Rows(msgspec.Struct, frozen=True):
     digest: str
 
 
-def read(files: Sequence[str], rule: LossRule | None = None) -> Rows:
+def read(files: Sequence[str], rule: LossRule | None = None, image_root: str | None = None) -> Rows:
     """Check rows from JSONL or meta files, in order. BadInput where no row is usable.
 
-    rule: a row in which it leaves no step for the loss is a bad one.
+    rule: a row in which it leaves no step for the loss is a bad one. image_root: of all rows, also those of a meta
+    file.
     """
     reader = _Reader(rule or LossRule())
     for source in (source for file in files for source in _sources(Path(file))):
-        reader.take(source)
+        reader.take(source if image_root is None else msgspec.structs.replace(source, root=Path(image_root)))
     if not len(reader.rows) and not reader.num_bad:
         raise BadInput(f"--rows {' '.join(files)}: no row in it, or none that repeat_time takes")
     if not len(reader.rows):

@@ -82,7 +82,7 @@ class _Race:
         self._args = arguments(self._config, folder, environment.num_processes())
         join_processes(self._args)
         self._encoder = Encoder.load(config.model, config.max_length)
-        read = rows.read(config.rows, config.loss_rule)
+        read = rows.read(config.rows, config.loss_rule, config.image_root)
         self._rows = EncodedRows(read.rows, self._encoder, lambda: None, config.loss_rule)
         needed = self.num_steps * config.batch_size
         if len(self._rows) < needed or self.num_steps <= NUM_WARM_STEPS:

@@ -43,7 +43,7 @@ def train(config: TrainConfig, reader: ReadValidation | None = None) -> None:
         launching.launch(config.processes, config.torchrun)
     stop = StopRequest()
     stop.install()
-    read = rows.read(config.rows, config.loss_rule)
+    read = rows.read(config.rows, config.loss_rule, config.image_root)
     _say(f"{len(read.rows)} rows, {read.num_bad} bad", *read.reasons)
     candidates = validation.read(config, reader)
     if candidates:

@@ -6,7 +6,6 @@ Failed requests are sent again with the same seed, by the same client that asks 
 from __future__ import annotations
 
 import asyncio
-import base64
 import os
 import re
 from collections.abc import Sequence
@@ -14,13 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from PIL import Image
 
 from engine import log, prompts, template_date
 from engine.config import PolicyFlags, Sampling
 from engine.errors import ConfigurationError, PolicyUnreachable
 from engine.few_shot import read_examples
-from engine.images import ImageError, resolve
+from engine.images import ImageError, data_url, resolve
 from engine.judge.chatting import Unanswered
 from engine.judge.endpoint import Endpoint, Subject
 from engine.policy.asking import Completions, chat_fields, completions, dated_fields, sampling_fields
@@ -177,15 +175,9 @@ class EndpointPolicy:
 def data_urls(root: Path, names: Sequence[str]) -> list[str]:
     """Images as data URLs. ProblemFailed where one cannot be used."""
     try:
-        return [_data_url(resolve(root, name)) for name in names]
+        return [data_url(resolve(root, name)) for name in names]
     except (ImageError, OSError) as error:
         raise ProblemFailed(str(error)) from error
-
-
-def _data_url(path: Path) -> str:
-    with Image.open(path) as image:
-        kind = (image.format or "png").lower()
-    return f"data:image/{kind};base64,{base64.b64encode(path.read_bytes()).decode()}"
 
 
 def _tokenizer(folder: str) -> Any:

@@ -12,8 +12,6 @@ from engine import images
 from engine.images import ImageError
 from engine.records import Problem
 
-TYPES = {"PNG": "image/png", "JPEG": "image/jpeg", "WEBP": "image/webp", "GIF": "image/gif", "BMP": "image/bmp"}
-
 
 class Picture(NamedTuple):
     """The bytes of an image file and their media type."""
@@ -32,7 +30,7 @@ def picture(problem: Problem, index: int, image_root: str | None) -> Picture:
             raise ImageError(f"{problem.image_paths[index]}: must have at most {images.MAX_FILE_BYTES} bytes")
         content = path.read_bytes()
         with Image.open(io.BytesIO(content), formats=images.FORMATS) as opened:
-            return Picture(content, TYPES[opened.format or ""])
+            return Picture(content, images.MEDIA_TYPES[opened.format or ""])
     except (UnidentifiedImageError, KeyError) as error:
         raise ImageError(f"{problem.image_paths[index]}: is no image in one of {', '.join(images.FORMATS)}") from error
     except (OSError, Image.DecompressionBombError) as error:

@@ -93,7 +93,7 @@ def test_numbers_as_answers_and_ids_stay_as_written(tmp_path: Path, written: str
         (row(image_path=["a.png", None]), "image_path", "not null"),
         (row(image_path=[""]), "image_path", "not empty"),
         (row(image_path="missing.png"), "image_path", "missing.png"),
-        (row(image_path="../outside.png"), "image_path", "inside the image root"),
+        (row(image_path="../outside.png"), "image_path", "outside the image root"),
         (row(image_path="\x00"), "image_path", ""),
         (row(image_path="x" * 5000), "image_path", ""),
         ("text", "row", "must be an object, not text"),
@@ -233,6 +233,35 @@ def test_images_are_found_beside_their_file_or_under_the_image_root_and_hashed(t
         assert seeds.problems[1].image_paths == tuple(names)
         assert seeds.problems[1].image_root == str((tmp_path / folder).resolve())
     assert beside.fingerprint() == under.fingerprint()
+
+
+def test_an_absolute_path_inside_the_root_is_the_same_problem_as_a_relative_one(tmp_path: Path) -> None:
+    content = picture()
+    for folder in ("one", "two"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "a.png").write_bytes(content)
+    relative = read(tmp_path / "one", json.dumps(row("a", image_path="a.png")))
+    absolute = read(tmp_path / "two", json.dumps(row("a", image_path=str(tmp_path / "two" / "a.png"))))
+    assert absolute.rejected == ()
+    assert absolute.problems[0].image_paths == ("a.png",)
+    assert absolute.problems[0].image_root == str(tmp_path / "two")
+    assert absolute.fingerprint() == relative.fingerprint()
+    assert absolute.image_digests == relative.image_digests
+
+
+@pytest.mark.parametrize("root", ["..", "/"])
+def test_an_absolute_path_elsewhere_needs_the_image_root_that_the_rejection_names(tmp_path: Path, root: str) -> None:
+    for folder in ("seeds", "images"):
+        (tmp_path / folder).mkdir()
+    image = tmp_path / "images" / "a.png"
+    image.write_bytes(picture())
+    text = json.dumps(row("a", image_path=[str(image), str(image)]))
+    (rejected,) = read(tmp_path / "seeds", text).rejected
+    assert f"'{image}' is outside the image root '{tmp_path / 'seeds'}'" in rejected.reason
+    assert "--image-root FOLDER" in rejected.reason
+    given = tmp_path / "seeds" / root
+    (problem,) = read(tmp_path / "seeds", text, image_root=given).problems
+    assert problem.image_paths == (str(image.relative_to(given.resolve())),) * 2
 
 
 def test_a_truncated_image_costs_its_row_and_a_changed_one_changes_the_fingerprint(tmp_path: Path) -> None:

@@ -121,6 +121,22 @@ def test_images_are_relative_to_the_file_or_to_the_image_root(tmp_path):
     assert load([file], str(root)).images == ((str(root / "a.png"),),)
 
 
+def test_an_absolute_image_lies_in_the_root_or_is_refused_with_the_flag(tmp_path):
+    (tmp_path / "candidates").mkdir()
+    inside, outside = tmp_path / "candidates" / "a.png", tmp_path / "b.png"
+    inside.touch()
+    outside.touch()
+    rows = [GOOD | {"id": at, "image_path": str(image)} for at, image in enumerate((inside, outside))]
+    file = written(tmp_path / "candidates", *rows)
+    loaded = load([file], root_flag="--validation-image-root")
+    assert loaded.images == ((str(inside),),)
+    (rejected,) = loaded.rejected
+    assert (rejected.index, rejected.field) == (1, "image_path")
+    assert rejected.rule.startswith(f"'{outside}' is outside the image root '{tmp_path / 'candidates'}'")
+    assert "Give --validation-image-root FOLDER" in rejected.rule
+    assert load([file], "/").images == ((str(inside),), (str(outside),))
+
+
 def test_a_link_out_of_the_image_root_is_refused(tmp_path):
     (tmp_path / "secret.png").touch()
     root = tmp_path / "images"

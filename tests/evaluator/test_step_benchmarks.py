@@ -88,7 +88,7 @@ def test_prmbench_counts_steps_from_one(tmp_path):
         ("processbench", process_row("a", [], -1), "steps"),
         ("processbench", {**process_row("a", ["a"], 0), "problem": " "}, "problem"),
         ("visualprocessbench", visual_row(["a"], [1, 1], image=()), "response.process_correctness"),
-        ("visualprocessbench", visual_row(["a"], [1], image=("../x.png",)), "image_path"),
+        ("visualprocessbench", visual_row(["a"], [1], image=("../x.png",)), "image"),
         ("prmbench", prm_row(["a"], [0], "c"), "error_steps"),
         ("prmbench", 7, "entry"),
     ],

@@ -38,6 +38,31 @@ def test_no_image_may_be_written_in_several_ways(tmp_path: Path, image: Any) -> 
     assert read.rows[0].images == ()
 
 
+def test_an_absolute_image_lies_in_the_root_of_its_rows_or_in_the_one_given(tmp_path: Path) -> None:
+    folder = tmp_path / "rows"
+    folder.mkdir()
+    inside, outside = folder / picture(folder, 1), tmp_path / picture(tmp_path, 2)
+    file = write_rows(folder, [{**GOOD, "image": str(image)} for image in (inside, outside)])
+    read = rows.read([str(file)])
+    assert [row.images for row in read.rows] == [(str(inside),)]
+    assert read.reasons[0].startswith(f"{file}:2: image: '{outside}' is outside the image root")
+    assert "--image-root FOLDER" in read.reasons[0]
+    for root in (str(tmp_path), "/"):
+        assert [row.images for row in rows.read([str(file)], image_root=root).rows] == [(str(inside),), (str(outside),)]
+
+
+def test_an_image_root_takes_the_place_of_the_one_in_a_meta_file(tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    name = picture(tmp_path / "images", 1)
+    write_rows(tmp_path, [{**GOOD, "image": name}], "train.jsonl")
+    meta = {"set": {"root": "/path/to/the/image/root", "annotation": str(tmp_path / "train.jsonl"), "length": "1"}}
+    (tmp_path / "meta.json").write_text(json.dumps(meta))
+    with pytest.raises(BadInput, match="in the image root '/path/to/the/image/root'"):
+        rows.read([str(tmp_path / "meta.json")])
+    read = rows.read([str(tmp_path / "meta.json")], image_root=str(tmp_path / "images"))
+    assert read.rows[0].images == (str(tmp_path / "images" / name),)
+
+
 def test_several_images_keep_their_order(tmp_path: Path) -> None:
     names = [picture(tmp_path, 2), picture(tmp_path, 1)]
     read = rows.read([str(write_rows(tmp_path, [{**GOOD, "image": names}]))])
@@ -60,8 +85,8 @@ def test_the_placeholder_of_internvl_rows_is_taken_off(tmp_path: Path) -> None:
         (row("q", ["a"], [1.5]), "conversations[1].value[0]: 1.5 must be in [0, 1] or null"),
         (row("q", ["a"], [True]), "conversations[1].value[0]: True must be in [0, 1] or null"),
         (row("q", ["a"], [None]), "conversations[1].value: at least one label must not be null"),
-        (row("q", ["a"], [1], "no.png"), "image: 'no.png' must be a file under"),
-        (row("q", ["a"], [1], "../rows.jsonl"), "image: '../rows.jsonl' must not leave"),
+        (row("q", ["a"], [1], "no.png"), "image: 'no.png' cannot be opened in the image root"),
+        (row("q", ["a"], [1], "../rows.jsonl"), "image: '../rows.jsonl' leads to "),
         (row("q", ["a"], [1], 7), "image: must be a path, a list of paths, or null"),
         ({"conversations": []}, "conversations: must be a list of two turns"),
     ],
