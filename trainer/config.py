@@ -21,7 +21,7 @@ class TrainConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """
 
     rows: tuple[str, ...] = ()
-    """Training rows: JSONL files, or InternVL meta files that name them."""
+    """Training rows: JSONL files or JSON lists, or InternVL meta files that name them."""
     model: str
     """Local folder of the policy that the PRM starts from, a Hugging Face model."""
     image_root: str | None = None

@@ -1,10 +1,11 @@
 """One line of a rows file becomes training rows, in whichever of the known layouts it is written, or is Broken.
 
 MM-PRM      {"id", "image", "conversations": [human, gpt]}
+its draft   {"question", "process", "labels", "image_path"}, which MM-PRM samples from its trees and makes rows of
 TRL         {"prompt", "completions": [step, ...], "labels": [true | false | number | null, ...]}
 PRM800K     {"question": {"problem"}, "label": {"steps": [{"completions", "human_completion", "chosen_completion"}]}}
 
-The first two may carry "counts", [[correct, judged] | null, ...] one a step, and "weight", a number above 0.
+All but PRM800K's may carry "counts", [[correct, judged] | null, ...] one a step, and "weight", a number above 0.
 """
 
 from __future__ import annotations
@@ -25,6 +26,10 @@ RATINGS = {-1: 0.0, 0: 1.0, 1: 1.0}
 """PRM800K's ratings as labels: a neutral step is not wrong (arXiv 2305.20050, section 2.4)."""
 
 
+Layout = Callable[[dict[str, Any], Path], TrainingRow]
+"""(object of a line, image root) -> row. Broken."""
+
+
 class Broken(Exception):
     """A line breaks a rule: (field, rule)."""
 
@@ -33,17 +38,23 @@ def parse(line: bytes, root: Path) -> list[TrainingRow]:
     """The rows of one line, at least one; images as absolute paths under root. Broken where it cannot be used."""
     try:
         content = msgspec.json.decode(line)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Broken("line", f"not JSON: {error}") from error
     if not isinstance(content, dict):
         raise Broken("line", "must be a JSON object")
     if isinstance(content.get("label"), dict):
         return prm800k_rows(content)
-    layout: Callable[[dict[str, Any], Path], TrainingRow] = trl_row if "completions" in content else mmprm_row
+    layout = _layout(content)
     row = layout(content, root)
     if all(label is None for label in row.labels):
         raise Broken(_LABELS[layout], "at least one label must not be null")
     return [row]
+
+
+def _layout(content: dict[str, Any]) -> Layout:
+    if "completions" in content:
+        return trl_row
+    return draft_row if "process" in content else mmprm_row
 
 
 def mmprm_row(content: dict[str, Any], root: Path) -> TrainingRow:
@@ -60,6 +71,19 @@ def mmprm_row(content: dict[str, Any], root: Path) -> TrainingRow:
     return _made(content, root, question, steps, _numbers(labels, "conversations[1].value"))
 
 
+def draft_row(content: dict[str, Any], root: Path) -> TrainingRow:
+    question, process, labels = (content.get(name) for name in ("question", "process", "labels"))
+    if not isinstance(question, str) or not question:
+        raise Broken("question", "must be text, not empty")
+    try:
+        _, steps = parse_process_text(f"Question: \nProcess: {process if isinstance(process, str) else ''}")
+    except ValueError as error:
+        raise Broken("process", str(error)) from error
+    if not isinstance(labels, list) or len(labels) != len(steps):
+        raise Broken("labels", f"must be a list of {len(steps)} labels, one per {PRM_TOKEN}")
+    return _made({"image": content.get("image_path"), **content}, root, question, steps, _numbers(labels, "labels"))
+
+
 def trl_row(content: dict[str, Any], root: Path) -> TrainingRow:
     prompt, steps, labels = (content.get(name) for name in ("prompt", "completions", "labels"))
     if not isinstance(prompt, str) or not prompt:
@@ -72,7 +96,7 @@ def trl_row(content: dict[str, Any], root: Path) -> TrainingRow:
     return _made(content, root, prompt, tuple(steps), _numbers(numbers, "labels"))
 
 
-_LABELS: dict[Any, str] = {mmprm_row: "conversations[1].value", trl_row: "labels"}
+_LABELS: dict[Layout, str] = {mmprm_row: "conversations[1].value", draft_row: "labels", trl_row: "labels"}
 
 
 def prm800k_rows(content: dict[str, Any]) -> list[TrainingRow]:

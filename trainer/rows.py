@@ -1,8 +1,8 @@
 """Every training row is checked before a model loads; a bad one is counted with its reason, never repaired.
 
-A file of rows stands for itself, its image root its own folder; an InternVL meta file {name: {"root", "annotation",
-"data_augment", "repeat_time", "length"}} names several, with paths relative to the meta file's folder. The layouts of
-a line are those of trainer.layouts. Rows stay on disk: what is kept is where they stand.
+A file of rows, JSONL or a JSON list, stands for itself, its image root its own folder; an InternVL meta file {name:
+{"root", "annotation", "data_augment", "repeat_time", "length"}} names several, with paths relative to the meta file's
+folder. The layouts of a line are those of trainer.layouts. Rows stay on disk: what is kept is where they stand.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from abc import ABC, abstractmethod
 from array import array
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, overload
+from typing import Any, NamedTuple, overload
 
 import msgspec
 
@@ -20,6 +20,7 @@ from engine.errors import BadInput
 from engine.foreign import BOM
 from engine.records import TrainingRow
 from trainer.layouts import Broken, parse
+from trainer.lines import is_list, lines
 from trainer.targets import LossRule, has_weight
 
 MAX_REASONS_KEPT = 5
@@ -34,6 +35,14 @@ class Source(msgspec.Struct, frozen=True):
     annotation: Path
     root: Path
     repeat_time: float = 1
+
+
+class Place(NamedTuple):
+    """Where a row stands: its line's place in the file, and which row of that line it is."""
+
+    offset: int
+    length: int
+    variant: int
 
 
 class RowSequence(Sequence[TrainingRow], ABC):
@@ -60,6 +69,7 @@ class StoredRows(RowSequence):
         self.sources: list[Source] = []
         self._source = array("I")
         self._offset = array("Q")
+        self._length = array("Q")
         self._variant = array("H")
 
     def __len__(self) -> int:
@@ -69,14 +79,15 @@ class StoredRows(RowSequence):
         source = self.sources[self._source[at]]
         with source.annotation.open("rb") as file:
             file.seek(self._offset[at])
-            return parse(file.readline(), source.root)[self._variant[at]]
+            return parse(file.read(self._length[at]), source.root)[self._variant[at]]
 
-    def add(self, source: Source, found: Sequence[tuple[int, int]]) -> None:
-        """Rows of one more source as (offset of their line, which row of that line), as often as it says."""
+    def add(self, source: Source, found: Sequence[Place]) -> None:
+        """Rows of one more source, as often as it says."""
         taken = _repeated(found, source.repeat_time)
         self._source.extend([len(self.sources)] * len(taken))
-        self._offset.extend(offset for offset, _ in taken)
-        self._variant.extend(variant for _, variant in taken)
+        self._offset.extend(place.offset for place in taken)
+        self._length.extend(place.length for place in taken)
+        self._variant.extend(place.variant for place in taken)
         self.sources.append(source)
 
 
@@ -107,7 +118,7 @@ class Rows(msgspec.Struct, frozen=True):
 
 
 def read(files: Sequence[str], rule: LossRule | None = None, image_root: str | None = None) -> Rows:
-    """Check rows from JSONL or meta files, in order. BadInput where no row is usable.
+    """Check rows from JSONL, JSON lists or meta files, in order. BadInput where no row is usable.
 
     rule: a row in which it leaves no step for the loss is a bad one. image_root: of all rows, also those of a meta
     file.
@@ -133,16 +144,12 @@ class _Reader:
         self._rule = rule
 
     def take(self, source: Source) -> None:
-        found: list[tuple[int, int]] = []
+        found: list[Place] = []
         try:
             self.digest.update(b"%d %a\n" % (source.annotation.stat().st_size, source.repeat_time))
-            with source.annotation.open("rb") as file:
-                offset = len(BOM) if file.read(len(BOM)) == BOM else 0
-                file.seek(offset)
-                for number, line in enumerate(file, 1):
-                    self.digest.update(line)
-                    found += [(offset, variant) for variant in self._usable(line, source, number)]
-                    offset += len(line)
+            for number, offset, line in lines(source.annotation):
+                self.digest.update(line)
+                found += [Place(offset, len(line), variant) for variant in self._usable(line, source, number)]
         except OSError as error:
             raise BadInput(f"--rows {source.annotation}: {error.strerror}") from error
         self.rows.add(source, found)
@@ -201,13 +208,13 @@ def _meta(file: Path) -> dict[str, dict[str, Any]] | None:
     if file.suffix == ".jsonl":
         return None
     try:
+        if is_list(file):
+            return None
         content = msgspec.json.decode(file.read_bytes().removeprefix(BOM))
     except (msgspec.DecodeError, UnicodeDecodeError):
         return None
     except OSError as error:
         raise BadInput(f"--rows {file}: {error.strerror}") from error
-    if isinstance(content, list):
-        raise BadInput(f"--rows {file}: is a JSON list; rows are JSONL, one object a line")
     if not isinstance(content, dict) or not content or not all(isinstance(it, dict) for it in content.values()):
         return None
     if content.keys() >= PRM800K_KEYS:
@@ -218,6 +225,6 @@ def _meta(file: Path) -> dict[str, dict[str, Any]] | None:
     return content
 
 
-def _repeated(found: Sequence[tuple[int, int]], repeat: float) -> Sequence[tuple[int, int]]:
+def _repeated(found: Sequence[Place], repeat: float) -> Sequence[Place]:
     """InternVL's meaning of repeat_time: below 1 the first share of the rows, else whole repetitions."""
     return found[: int(len(found) * repeat)] if repeat < 1 else list(found) * int(repeat)

@@ -113,6 +113,32 @@ def test_a_byte_order_mark_is_left_off(tmp_path: Path) -> None:
     assert len(rows.read([str(meta)]).rows) == 2
 
 
+@pytest.mark.parametrize("indent", [None, 4])
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_a_json_list_gives_the_rows_of_the_same_jsonl(tmp_path: Path, indent: int | None, mark: str) -> None:
+    given = [
+        GOOD,
+        row("é \u2028 \U0001f600?", ["[1], {2}", "ü"], [0.5, 0]),
+        row("bad", ["a"], [2]),
+        row("q", ["4"], [1]),
+    ]
+    (tmp_path / "rows.json").write_text(mark + json.dumps(given, indent=indent, ensure_ascii=False))
+    listed, lines = rows.read([str(tmp_path / "rows.json")]), rows.read([str(write_rows(tmp_path, given))])
+    assert list(listed.rows) == list(lines.rows)
+    assert (len(listed.rows), listed.num_bad) == (3, 1)
+    begins = json.dumps(given[:2], indent=indent, ensure_ascii=False).count("\n") + 1
+    assert listed.reasons[0].startswith(f"{tmp_path / 'rows.json'}:{begins}: conversations[1].value[0]: 2")
+
+
+@pytest.mark.parametrize("damage", ['{"id": 1', "", '{"a": 1} {"b": 2}]', "[" * 5000])
+def test_the_rows_before_the_damage_of_a_list_are_used_and_its_place_is_named(tmp_path: Path, damage: str) -> None:
+    text = json.dumps([GOOD, row("q", ["4"], [1])]).removesuffix("]")
+    (tmp_path / "rows.json").write_text(f"{text},\n{damage}")
+    read = rows.read([str(tmp_path / "rows.json")])
+    assert [one.question for one in read.rows] == ["1+1?", "q"]
+    assert any(f"{tmp_path / 'rows.json'}:2: line: not JSON" in reason for reason in read.reasons)
+
+
 def test_no_usable_row_is_bad_input_with_the_reasons(tmp_path: Path) -> None:
     file = write_rows(tmp_path, [row("q", ["a"], [2])])
     with pytest.raises(BadInput, match=r"no usable row, 1 bad\n.*2 must be in \[0, 1\]"):
@@ -125,7 +151,7 @@ def test_no_usable_row_is_bad_input_with_the_reasons(tmp_path: Path) -> None:
     ("content", "rule"),
     [
         ("", "no row in it"),
-        (json.dumps([GOOD], indent=1), r"is a JSON list; rows are JSONL, one object a line"),
+        ("[]", "no row in it"),
         ('{\n"a": {"annotatoin": "a.jsonl"}\n}', r"a\.annotation: must name the rows"),
     ],
 )
