@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import partial
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 from engine import journal
 from engine.errors import OmegaprmError
 from engine.export import stored_rule, tree_of
 from engine.imported import IMPORTED
 from engine.records import Estimate, ProblemRecord
+from engine.seams import Begun, StepFormat, extended
 from engine.store import NUMBER_BYTES, Store, StoreDamaged, unpack
 
 
@@ -56,8 +57,9 @@ def _check(store: Store, record: ProblemRecord) -> None:
         found = _open_tree(store, name)
     else:
         return
+    step_format = store.fingerprint().get("step_format")
     for estimate in found:
-        if estimate.prefix != _cut(found, estimate):
+        if _state(estimate, step_format) != _cut(found, estimate, step_format):
             raise journal.TreeDamaged(
                 f"estimate {estimate.number} of problem {name}: its prefix is not where it was cut from"
             )
@@ -72,12 +74,21 @@ def _open_tree(store: Store, name: str) -> list[Estimate]:
     return found
 
 
-def _cut(found: list[Estimate], estimate: Estimate) -> tuple[str, ...]:
+def _state(estimate: Estimate, step_format: str | None) -> Begun:
+    """Imported trees have no step format, and only the steps of their states are known."""
+    return Begun(estimate.prefix, estimate.seams if step_format else ())
+
+
+def _cut(found: list[Estimate], estimate: Estimate, step_format: str | None) -> Begun:
     origin = estimate.origin
     if origin is None:
-        return ()
+        return Begun()
     source = found[origin.estimate]
-    return source.prefix + source.rollouts[origin.rollout].steps[: origin.num_steps]
+    rollout = source.rollouts[origin.rollout]
+    if step_format not in get_args(StepFormat):
+        return Begun(source.prefix + rollout.steps[: origin.num_steps])
+    form: StepFormat = step_format  # type: ignore[assignment]
+    return extended(Begun(source.prefix, source.seams), rollout.steps, rollout.seams, origin.num_steps, form)
 
 
 def _without_problem(store: Store) -> Iterator[Misfit]:

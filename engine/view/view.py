@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 from aiohttp import web
 
 from engine.errors import UsageError
+from engine.prompt_version import note
+from engine.store import Store
 from engine.view.config import ViewConfig
 from engine.view.scores import StepScores
 from engine.view.server import Viewer
@@ -22,10 +25,18 @@ def view(config: ViewConfig) -> None:
     """Serve until SIGINT or SIGTERM. Errors as for Store.open_reader and StepScores; UsageError for the address."""
     scores = StepScores([Path(path) for path in config.prm_scores])
     shelf = Shelf([Path(path) for path in config.stores])
+    _print_notes(config.stores)
     try:
         asyncio.run(_serve(config, Viewer(shelf, scores, config.image_root)))
     finally:
         shelf.close()
+
+
+def _print_notes(stores: Iterable[str]) -> None:
+    for name in stores:
+        with Store.open_reader(Path(name)) as store:
+            if said := note(name, store.fingerprint()):
+                print(said, file=sys.stderr, flush=True)
 
 
 async def _serve(config: ViewConfig, viewer: Viewer) -> None:

@@ -7,6 +7,7 @@ import json
 import random
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from engine import journal
@@ -20,6 +21,8 @@ from engine.seams import begun_text
 from engine.search import Search
 from engine.store import Store, Write, pack
 from engine.store.store import FINGERPRINT_KEY, Fingerprint
+from engine.verify import misfits
+from tests.fakes import grown_store
 from tests.fakes.judge import ScriptedJudge
 from tests.fakes.policy import ScriptedPolicy
 
@@ -93,6 +96,23 @@ def test_a_completion_that_does_not_end_the_prefix_where_it_ends_is_unparsed(tmp
     estimates = grown(tmp_path / "store", StrayingPolicy(odd_rate=0.0))
     assert estimates[0].counts.unparsed == 0
     assert sum(estimate.counts.unparsed for estimate in estimates[1:]) > 0
+
+
+def test_verify_notices_a_prefix_that_is_not_what_was_written(tmp_path: Path) -> None:
+    estimates = grown(tmp_path / "store", SpacedPolicy())
+    changed = next(estimate for estimate in estimates if estimate.seams)
+
+    async def change() -> None:
+        with Store.open(tmp_path / "store") as store:
+            settings = {**grown_store.settings(RULE), "step_format": "tags"}
+            await store.commit([Write("meta", FINGERPRINT_KEY, pack(Fingerprint(settings)))])
+            assert list(misfits(store)) == []
+            await store.commit([journal.write_estimate(PROBLEM.id, msgspec.structs.replace(changed, seams=()))])
+            assert [one.reason for one in misfits(store)] == [
+                f"estimate {changed.number} of problem p1: its prefix is not where it was cut from"
+            ]
+
+    asyncio.run(change())
 
 
 @pytest.fixture
