@@ -10,9 +10,11 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import msgspec
 import pytest
 
 from engine import prompts
@@ -105,6 +107,7 @@ class Side:
         self.chat = Chat([tokenizer])
         self.step_format: StepFormat = step_format
         self.end = by_tokens(self.encode, step_format)
+        self.head = cache(lambda turns: self.chat.head(msgspec.structs.replace(turns, reply=""), 0))
 
     def encode(self, text: str) -> list[int]:
         return list(self.tokenizer.encode(text, add_special_tokens=False))
@@ -119,7 +122,7 @@ class Side:
     def shown(self, state: Begun, template: Template, examples: tuple[Example, ...]) -> tuple[str, list[int]]:
         """The head of a state's prompt, and the ids of all of it."""
         turns = prompts.turns(QUESTION, state, template, self.step_format, examples)
-        head = self.chat.head(turns, 0)
+        head = self.head(msgspec.structs.replace(turns, reply=""))
         return head, self.ids(begun_prompt(self.encode, self.encode, head, self.end(turns.reply).text))
 
 
