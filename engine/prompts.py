@@ -107,6 +107,17 @@ class Turns(msgspec.Struct, frozen=True):
             yield "assistant", replied
 
 
+def folded(turns: Turns) -> Turns:
+    """The same without a system turn: its text begins the first user's turn."""
+    if not turns.system:
+        return turns
+    if not turns.shown:
+        return msgspec.structs.replace(turns, system=None, user=f"{turns.system}\n\n{turns.user}")
+    (asked, replied), *others = turns.shown
+    shown = ((f"{turns.system}\n\n{asked}", replied), *others)
+    return msgspec.structs.replace(turns, system=None, shown=shown)
+
+
 def turns(
     question: str,
     begun: Begun,

@@ -19,6 +19,7 @@ from engine.prompts import Turns
 Content = Literal["parts", "string"]
 
 _PROBE = "probe 4711"
+_SYSTEM_PROBE = "instruction 4712"
 
 
 class Form(msgspec.Struct, frozen=True):
@@ -62,16 +63,27 @@ class Chat:
 
     def keeps_space(self) -> bool:
         """Whether the template shows the whitespace at the end of a reply that is to be continued."""
+        text = self._continued(Turns(None, _PROBE, f"{_PROBE}\n\n"))
+        return text is None or text.endswith("\n\n")
+
+    def keeps_system(self) -> bool:
+        """Whether a chat with a begun reply shows its system turn; some templates show it in the last turn or not."""
+        text = self._continued(Turns(_SYSTEM_PROBE, _PROBE, _PROBE))
+        return text is None or _SYSTEM_PROBE in text
+
+    def _continued(self, turns: Turns) -> str | None:
+        """A chat up to the end of its begun reply, as a server renders it; None where the template takes none."""
         if self._form is None or self._source is None:
-            return True
-        messages = [{"role": "user", "content": _PROBE}, {"role": "assistant", "content": f"{_PROBE}\n\n"}]
+            return None
+        said = self._messages(self._form, turns, 0)
+        said.append({"role": "assistant", "content": _content(self._form, turns.reply, [])})
         try:
             text: str = self._source.apply_chat_template(
-                messages, tokenize=False, continue_final_message=True, **self._dated
+                said, tokenize=False, continue_final_message=True, **self._dated
             )
         except (jinja2.TemplateError, TypeError, ValueError, KeyError, AttributeError):
-            return True
-        return text.endswith("\n\n")
+            return None
+        return text
 
     def _find_form(self) -> Form | None:
         kinds: tuple[Content, ...] = ("parts", "string")

@@ -59,6 +59,7 @@ class EndpointPolicy:
         self._dated = dated_fields(date) if self._vllm else {}
         self._hidden = hidden_tokens(tokenizer) if tokenizer is not None else re.compile(r"(?!)")
         self._examples = examples
+        self._keeps_system = self._chat.keeps_system()
         self._end = self._end_by_tokenizer() if tokenizer is not None else by_rest(UNKNOWN_REST[config.step_format])
         self._takes_n = True
 
@@ -156,7 +157,11 @@ class EndpointPolicy:
         special = {"skip_special_tokens": False} if self._vllm and self._tokenizer is not None else {}
         if config.policy_api == "chat":
             images = await asyncio.to_thread(data_urls, Path(problem.image_root), problem.image_paths)
-            return {**chat_fields(turns, images), **self._dated, **special}
+            return {
+                **chat_fields(turns if self._keeps_system else prompts.folded(turns), images),
+                **self._dated,
+                **special,
+            }
         if problem.image_paths:
             raise ConfigurationError(
                 f"problem {problem.id} has images, which --policy-api completions cannot send; give --policy-api chat"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from engine.prompts import join, outside_tags, parse, turns, whole
+from engine.prompts import Turns, folded, join, outside_tags, parse, turns, whole
 from engine.seams import Begun, StepFormat, finished_seams, text_of
 
 A = Begun(("a",))
@@ -120,3 +120,11 @@ def test_prefill_and_bare_begin_the_reply_and_mmprm_repeats_the_steps_in_the_que
     mmprm = turns("Q?", A, "mmprm", "tags")
     assert mmprm.reply == ""
     assert mmprm.user.endswith("Question: Q?\nPrevious Steps:<step>a</step>")
+
+
+def test_a_folded_chat_says_the_same_in_its_first_turn() -> None:
+    plain = folded(Turns("Think.", "Q?", "<step>"))
+    assert (plain.system, plain.user, plain.reply) == (None, "Think.\n\nQ?", "<step>")
+    shown = folded(Turns("Think.", "Q?", "", (("A?", "7"), ("B?", "8"))))
+    assert (shown.user, shown.shown) == ("Q?", (("Think.\n\nA?", "7"), ("B?", "8")))
+    assert folded(plain) == plain

@@ -175,14 +175,13 @@ async def test_by_url_it_does_so_too(
             side = Side(tokenizer, step_format)
             config = url_config(tmp_path, server.url, str(real_folder(name)), api, step_format)
             policy = await EndpointPolicy.start(config)
+            own = side.chat.head(prompts.turns(QUESTION, Begun(), "prefill", step_format), 0)
             for marks in (one for one in FORMS if one.step_format == step_format and not one.lead):
                 for text, states in replies(marks, ""):
                     for state in states:
                         await policy.sample(prompt_of(state), 1, 0)
-                        shown = ids_of(side, server.requests[-1])
-                        written = side.written(
-                            side.chat.head(prompts.turns(QUESTION, state, "prefill", step_format), 0), text
-                        )
+                        head, shown = ids_of(side, server.requests[-1])
+                        written = side.written(head or own, text)
                         assert written[: len(shown)] == shown, (marks, begun_text(state, step_format))
                         num_boundaries += 1
             await policy.close()
@@ -207,9 +206,18 @@ def prompt_of(state: Begun) -> Prompt:
     return Prompt(problem, state.steps, (), state.seams)
 
 
-def ids_of(side: Side, body: dict[str, Any]) -> list[int]:
-    """What a server makes of a request, as vLLM does: the prompt, or its chat rendered up to the begun reply."""
+def ids_of(side: Side, body: dict[str, Any]) -> tuple[str, list[int]]:
+    """What a server makes of a request, as vLLM does: the head of its own chat, and the ids up to the begun reply."""
     if "prompt" in body:
-        return side.ids(body["prompt"])
-    text = side.tokenizer.apply_chat_template(body["messages"], tokenize=False, continue_final_message=True)
-    return side.encode(text)
+        return "", side.ids(body["prompt"])
+    render = side.tokenizer.apply_chat_template
+    text = render(body["messages"], tokenize=False, continue_final_message=True)
+    head = render(body["messages"][:-1], tokenize=False, add_generation_prompt=True)
+    return head, side.encode(text)
+
+
+@pytest.mark.parametrize(("name", "keeps"), [("nemo", False), ("qwen2.5", True), ("llama3.1", True), ("gemma3", True)])
+def test_a_template_that_drops_the_instruction_once_a_reply_has_begun_is_known(
+    real_tokenizer: Load, name: str, keeps: bool
+) -> None:
+    assert Chat([real_tokenizer(name)]).keeps_system() == keeps
