@@ -19,14 +19,14 @@ from engine.seams import StepFormat
 Encode = Callable[[str], Sequence[int]]
 """A tokenizer's ids of a text, without the special tokens that begin a prompt."""
 
-_WORDS = ("A", "a", "1", " A", "  -", "$", "\\", "*", "-", "(", "[", "#", "<", '"')
+_WORDS = ("A", "1", " A", "  -", "$", "\\", "(", "<")
 CONTINUATIONS: dict[StepFormat, tuple[str, ...]] = {
     "tags": ("<step>", "<answer>", "\n<step>", "\n\n<step>", " <step>"),
     "paragraphs": _WORDS,
     "lines": _WORDS,
 }
 """What a policy may write after a closed step."""
-TAIL_CHARACTERS = 256
+TAIL_CHARACTERS = 64
 """Tokens depend on what is near: this much of a text decides where its last token ends, whatever its length."""
 MAX_REST_CHARACTERS = 32
 """A mark is not longer; where no boundary is found within it, the prompt ends where the state ends."""

