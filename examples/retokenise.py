@@ -19,6 +19,7 @@ from transformers import InternVLForConditionalGeneration, InternVLProcessor, Pr
 
 from examples.build_policy import CONTEXT, FORMAT_TOKENS, save, warm
 from examples.pretraining import documents
+from examples.train_policy import Encoder
 
 WORD_PIECES = r"\d{1,2}|[A-Za-z]+ ?|</|><|[^\dA-Za-z] ?"
 """The pieces of examples.build_policy, and two runs of punctuation that may be one token."""
@@ -42,7 +43,7 @@ FIRST_ROWS = {
     "step": ("<step>", "</step>"),
     "answer": ("<answer>", "</answer>"),
 }
-"""The old tokens whose mean embedding a new one starts from; the other new ones start from their two parts."""
+"""A new token starts from the mean embedding of these old tokens, or else from the mean of its two parts."""
 
 
 def parse() -> argparse.Namespace:
@@ -99,8 +100,6 @@ def retokenised(spec: dict[str, Any]) -> dict[str, Any]:
 
 def require_room(processor: InternVLProcessor, count: int = 20_000) -> None:
     """ValueError if one of many training documents is longer than the context."""
-    from examples.train_policy import Encoder
-
     encoder = Encoder(processor)
     longest = max(len(encoder.encode(document)[0]) for document in islice(documents(random.Random(0)), count))
     print(f"longest of {count} training documents: {longest} of {CONTEXT} tokens")
