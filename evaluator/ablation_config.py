@@ -55,7 +55,7 @@ class AblationConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """Candidates files as for bin/evaluate, with "step_labels" for step figures; default: those of the quickstart."""
     image_roots: tuple[str, ...] = ()
     """Folder that the image paths of each candidates file are relative to; default: the file's own folder."""
-    model: str = str(EXAMPLES / "policy")
+    model: str = str(EXAMPLES / "policy-bpe")
     """Folder of the policy that every PRM starts from; it is evaluated too, as "untrained"."""
     out: str = "ablation"
     """Folder for the trainings, their evaluations, and ablation.json and ablation.md."""

@@ -21,7 +21,7 @@ from examples.truth import read_truth, split_by_family
 
 ROOT = Path(__file__).resolve().parent.parent
 EXAMPLES = ROOT / "examples"
-POLICY = EXAMPLES / "policy"
+POLICY = EXAMPLES / "policy-bpe"
 SAMPLING = json.loads((EXAMPLES / "sampling.json").read_text())
 """Flags of the bundled policy's sampling, the same in trees and in candidates."""
 
