@@ -32,7 +32,7 @@ def die_with_parent() -> None:
 
 
 DRAINED = 75
-"""The exit code of a command that a signal stopped with everything saved (engine.errors.Drained)."""
+"""The exit code of a command that a signal stopped with everything saved (omegaprm.engine.errors.Drained)."""
 
 
 def leave_on_early_signals() -> None:

@@ -19,7 +19,7 @@ from typing import Any
 import launch
 import msgspec
 
-from engine.errors import ConfigurationError, OmegaprmError, StoreFailed, UsageError
+from omegaprm.engine.errors import ConfigurationError, OmegaprmError, StoreFailed, UsageError
 
 COMMANDS = Path(__file__).resolve().parent
 STAGES = ("annotate", "export", "train", "rollout", "evaluate")
@@ -120,10 +120,10 @@ def _check_names(config: Path, stage: str, table: dict[str, Any]) -> None:
 
 
 def _config_of(stage: str) -> type[msgspec.Struct]:
-    from engine.config import AnnotateConfig, RolloutConfig
-    from engine.export import ExportConfig
-    from evaluator.config import EvaluateConfig
-    from trainer.config import TrainConfig
+    from omegaprm.engine.config import AnnotateConfig, RolloutConfig
+    from omegaprm.engine.export import ExportConfig
+    from omegaprm.evaluator.config import EvaluateConfig
+    from omegaprm.trainer.config import TrainConfig
 
     configs = (AnnotateConfig, ExportConfig, TrainConfig, RolloutConfig, EvaluateConfig)
     return dict(zip(STAGES, configs, strict=True))[stage]

@@ -23,13 +23,13 @@ from typing import Any, Literal
 import msgspec
 from tyro.conf import Positional
 
-from engine import errors
-from engine.config import AnnotateConfig
-from engine.metrics import FIGURES
-from engine.presets import PRESETS
-from engine.records import Candidates
-from engine.status import Summary
-from engine.view.scores import ScoredSolution
+from omegaprm.engine import errors
+from omegaprm.engine.config import AnnotateConfig
+from omegaprm.engine.metrics import FIGURES
+from omegaprm.engine.presets import PRESETS
+from omegaprm.engine.records import Candidates
+from omegaprm.engine.status import Summary
+from omegaprm.engine.view.scores import ScoredSolution
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "reference.md"

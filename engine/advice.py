@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
-from engine.config import AnnotateConfig
-from engine.prompts import outside_tags
-from engine.records import Counts, Estimate
+from omegaprm.engine.config import AnnotateConfig
+from omegaprm.engine.prompts import outside_tags
+from omegaprm.engine.records import Counts, Estimate
 
 MANY = 0.2
 """Share of the rollouts, or of the problems, from which on a trouble is named."""

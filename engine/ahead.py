@@ -13,11 +13,11 @@ from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, field
 from typing import NamedTuple
 
-from engine import log
-from engine.config import AnnotateConfig
-from engine.load import policy_load
-from engine.policy.base import Completion, Policy, Prompt
-from engine.policy.bounded import BoundedPolicy
+from omegaprm.engine import log
+from omegaprm.engine.config import AnnotateConfig
+from omegaprm.engine.load import policy_load
+from omegaprm.engine.policy.base import Completion, Policy, Prompt
+from omegaprm.engine.policy.bounded import BoundedPolicy
 
 FULL_KV_SHARE = 0.8
 """KV cache in use above which nothing is sampled ahead: it would push out prefixes that are wanted."""

@@ -10,36 +10,36 @@ from pathlib import Path
 
 import msgspec
 
-from engine import ahead, history, journal, log
-from engine.collector import rare_collections
-from engine.config import AnnotateConfig
-from engine.display import shown
-from engine.errors import Drained
-from engine.fingerprint import fingerprint, later_defaults, refuse_older_prompts
-from engine.judge.base import Judge
-from engine.lifecycle import drain_on_signal, in_thread, unless_draining
-from engine.meter import Meter
-from engine.opening import read_seeds, start_enduring, start_policy
-from engine.orphans import end_orphans
-from engine.policy.base import Policy
-from engine.problems import SeedSet
-from engine.progress import Progress
-from engine.prompt_date import settled, stands_for
-from engine.records import Problem, ProblemState
-from engine.reporting import reported
-from engine.scheduler import run_all
-from engine.search import search_under
-from engine.status import REJECTED_KEY
-from engine.store import Store, StoreDamaged, Write
-from engine.verdicts import StoredVerdicts
-from engine.watchdog import watched
+from omegaprm.engine import ahead, history, journal, log
+from omegaprm.engine.collector import rare_collections
+from omegaprm.engine.config import AnnotateConfig
+from omegaprm.engine.display import shown
+from omegaprm.engine.errors import Drained
+from omegaprm.engine.fingerprint import fingerprint, later_defaults, refuse_older_prompts
+from omegaprm.engine.judge.base import Judge
+from omegaprm.engine.lifecycle import drain_on_signal, in_thread, unless_draining
+from omegaprm.engine.meter import Meter
+from omegaprm.engine.opening import read_seeds, start_enduring, start_policy
+from omegaprm.engine.orphans import end_orphans
+from omegaprm.engine.policy.base import Policy
+from omegaprm.engine.problems import SeedSet
+from omegaprm.engine.progress import Progress
+from omegaprm.engine.prompt_date import settled, stands_for
+from omegaprm.engine.records import Problem, ProblemState
+from omegaprm.engine.reporting import reported
+from omegaprm.engine.scheduler import run_all
+from omegaprm.engine.search import search_under
+from omegaprm.engine.status import REJECTED_KEY
+from omegaprm.engine.store import Store, StoreDamaged, Write
+from omegaprm.engine.verdicts import StoredVerdicts
+from omegaprm.engine.watchdog import watched
 
 StartPolicy = Callable[[AnnotateConfig], Awaitable[Policy]]
 StartJudge = Callable[[AnnotateConfig, Store], Awaitable[Judge]]
 
 
 async def start_judge(config: AnnotateConfig, store: Store) -> Judge:
-    from engine.judge.opening import start_cascade
+    from omegaprm.engine.judge.opening import start_cascade
 
     return await start_cascade(config, StoredVerdicts(store))
 
@@ -65,7 +65,7 @@ async def _annotate(config: AnnotateConfig, policy_of: StartPolicy, judge_of: St
 async def _try_out(
     config: AnnotateConfig, seeds: SeedSet, policy_of: StartPolicy, judge_of: StartJudge, meter: Meter
 ) -> None:
-    from engine.dry_run import dry_run
+    from omegaprm.engine.dry_run import dry_run
 
     policy = await unless_draining(meter.draining, start_enduring(config, policy_of))
     try:

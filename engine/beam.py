@@ -13,12 +13,12 @@ from typing import Protocol
 
 import msgspec
 
-from engine.config import BeamScore
-from engine.policy.base import Completion, ProblemFailed, Prompt, StepPolicy
-from engine.prompts import Step, read_step
-from engine.records import Problem
-from engine.seams import Begun, Seams, StepFormat, begun_seams, begun_text, extended, text_of
-from engine.seeds import derive_seed
+from omegaprm.engine.config import BeamScore
+from omegaprm.engine.policy.base import Completion, ProblemFailed, Prompt, StepPolicy
+from omegaprm.engine.prompts import Step, read_step
+from omegaprm.engine.records import Problem
+from omegaprm.engine.seams import Begun, Seams, StepFormat, begun_seams, begun_text, extended, text_of
+from omegaprm.engine.seeds import derive_seed
 
 MAX_STEPS = 64
 """Steps of a solution at the most; one that has no answer by then counts as truncated."""
@@ -41,7 +41,7 @@ class BeamRule(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Beam(msgspec.Struct, frozen=True):
-    """The steps so far and their worth; finished where the last step is the answer. seams: see engine.seams; in full
+    """The steps so far and their worth; finished where the last step is the answer. seams: see engine/seams.py; in full
     where it is finished."""
 
     steps: tuple[str, ...] = ()

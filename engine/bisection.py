@@ -6,10 +6,10 @@ before. A state that is known costs no rollouts.
 
 from __future__ import annotations
 
-from engine import evidence
-from engine.nodes import FirstError, Node, Search, Tree, Want
-from engine.records import Origin
-from engine.stopping import num_missing
+from omegaprm.engine import evidence
+from omegaprm.engine.nodes import FirstError, Node, Search, Tree, Want
+from omegaprm.engine.records import Origin
+from omegaprm.engine.stopping import num_missing
 
 
 def go_on(tree: Tree, search: Search) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from engine.nodes import ROOT_DIGEST, Tree, state_digests
-from engine.selection import Labelled
+from omegaprm.engine.nodes import ROOT_DIGEST, Tree, state_digests
+from omegaprm.engine.selection import Labelled
 
 Z = 1.959964
 """Standard normal deviate of a 95 % interval."""

@@ -15,8 +15,8 @@ from typing import Any, NoReturn, TypeVar
 
 import msgspec
 
-from engine import lifecycle, log
-from engine.errors import ConfigurationError, OmegaprmError, UsageError
+from omegaprm.engine import lifecycle, log
+from omegaprm.engine.errors import ConfigurationError, OmegaprmError, UsageError
 
 Config = TypeVar("Config", bound=msgspec.Struct)
 Presets = Mapping[str, Mapping[str, Any]]

@@ -7,11 +7,11 @@ from typing import Any, Literal
 
 import msgspec
 
-from engine import template_date
-from engine.errors import UsageError
-from engine.policy.endpoint_flags import PolicyEndpointFlags
-from engine.prompts import OutsideTags, Template
-from engine.seams import StepFormat
+from omegaprm.engine import template_date
+from omegaprm.engine.errors import UsageError
+from omegaprm.engine.policy.endpoint_flags import PolicyEndpointFlags
+from omegaprm.engine.prompts import OutsideTags, Template
+from omegaprm.engine.seams import StepFormat
 
 BeamScore = Literal["min", "last", "product", "average"]
 

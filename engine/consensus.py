@@ -13,10 +13,10 @@ from typing import Literal
 
 import msgspec
 
-from engine.opinions import Opinion
-from engine.records import TrainingRow
-from engine.selection import Labels
-from engine.tree import ROOT_DIGEST, state_digests
+from omegaprm.engine.opinions import Opinion
+from omegaprm.engine.records import TrainingRow
+from omegaprm.engine.selection import Labels
+from omegaprm.engine.tree import ROOT_DIGEST, state_digests
 
 LabelSource = Literal["mc", "judge", "consensus"]
 

@@ -6,9 +6,9 @@ import platform
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 
-from engine.formats import FILES, Format
-from engine.records import SCHEMA_VERSION
-from engine.shares import cells, tallied
+from omegaprm.engine.formats import FILES, Format
+from omegaprm.engine.records import SCHEMA_VERSION
+from omegaprm.engine.shares import cells, tallied
 
 PACKAGES = ("msgspec", "lmdb", "pyarrow")
 

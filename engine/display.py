@@ -10,8 +10,8 @@ from contextlib import asynccontextmanager
 
 import msgspec
 
-from engine import log
-from engine.meter import Meter
+from omegaprm.engine import log
+from omegaprm.engine.meter import Meter
 
 PLAIN_SECONDS = 5.0
 TERMINAL_SECONDS = 0.5
@@ -45,7 +45,7 @@ def report(meter: Meter) -> None:
 async def _drawn(meter: Meter) -> AsyncIterator[None]:
     from rich.console import Console
 
-    from engine.screen import live, screen
+    from omegaprm.engine.screen import live, screen
 
     with live(Console(stderr=True)) as drawing:
         async with _repeated(lambda: drawing.update(screen(meter.snapshot()), refresh=True), TERMINAL_SECONDS):

@@ -13,26 +13,26 @@ from pathlib import Path
 
 import msgspec
 
-from engine import journal, prompts
-from engine.advice import about_text_outside, advice
-from engine.config import AnnotateConfig, SearchRule
-from engine.few_shot import read_examples
-from engine.judge.base import Judge
-from engine.judge.flags import judge_identity
-from engine.lifecycle import unless_draining
-from engine.load import judge_load
-from engine.meter import Meter
-from engine.policy.base import Policy
-from engine.problems import SeedSet
-from engine.progress import Progress, clock_text
-from engine.records import Estimate, Problem, ProblemRecord, Rollout
-from engine.scheduler import run_all
-from engine.seams import Begun
-from engine.search import search_under
-from engine.shares import Shares, share_lines, unparsed_from_prefix, warnings
-from engine.snapshot import Prices
-from engine.store import Store
-from engine.tree import replay
+from omegaprm.engine import journal, prompts
+from omegaprm.engine.advice import about_text_outside, advice
+from omegaprm.engine.config import AnnotateConfig, SearchRule
+from omegaprm.engine.few_shot import read_examples
+from omegaprm.engine.judge.base import Judge
+from omegaprm.engine.judge.flags import judge_identity
+from omegaprm.engine.lifecycle import unless_draining
+from omegaprm.engine.load import judge_load
+from omegaprm.engine.meter import Meter
+from omegaprm.engine.policy.base import Policy
+from omegaprm.engine.problems import SeedSet
+from omegaprm.engine.progress import Progress, clock_text
+from omegaprm.engine.records import Estimate, Problem, ProblemRecord, Rollout
+from omegaprm.engine.scheduler import run_all
+from omegaprm.engine.seams import Begun
+from omegaprm.engine.search import search_under
+from omegaprm.engine.shares import Shares, share_lines, unparsed_from_prefix, warnings
+from omegaprm.engine.snapshot import Prices
+from omegaprm.engine.store import Store
+from omegaprm.engine.tree import replay
 
 SHOWN_ROLLOUTS = 3
 """Of a root's rollouts, one of each outcome first."""
@@ -99,7 +99,7 @@ async def _grow(
     judge: Judge,
     meter: Meter,
 ) -> None:
-    from engine.display import shown
+    from omegaprm.engine.display import shown
 
     progress = meter.progress
     search = search_under(config, policy, judge, store, progress, meter.draining)

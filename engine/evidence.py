@@ -7,9 +7,9 @@ one exception is the rollout whose search led to a state: it was chosen for bein
 
 from __future__ import annotations
 
-from engine.nodes import ROOT_DIGEST, Candidate, Node, Search, Tree, incorrect_rollouts, state_digests
-from engine.records import Estimate, Origin, Rollout
-from engine.stopping import may_turn
+from omegaprm.engine.nodes import ROOT_DIGEST, Candidate, Node, Search, Tree, incorrect_rollouts, state_digests
+from omegaprm.engine.records import Estimate, Origin, Rollout
+from omegaprm.engine.stopping import may_turn
 
 
 def add(tree: Tree, estimate: Estimate, num_wanted: int) -> None:

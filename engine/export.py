@@ -15,25 +15,25 @@ from typing import Annotated
 import msgspec
 import tyro
 
-from engine import journal
-from engine.certainty import step_counts
-from engine.commands import require_stores
-from engine.config import LATER_RULES, PART_RULE, SearchRule
-from engine.consensus import Contradiction, LabelSource, relabelled
-from engine.data_card import data_card
-from engine.errors import BadInput, ConfigurationError, StoreFailed, UsageError
-from engine.files import write_whole
-from engine.formats import WRITERS, Format, RowSet, pretty
-from engine.imported import IMPORTED, NOT_RECOVERED, assembled
-from engine.merging import OTHER, merged
-from engine.opinions import only_judge, opinions_of
-from engine.prompt_version import note
-from engine.records import Estimate, Problem, ProblemRecord, TrainingRow
-from engine.selection import Labelled, RowRule, Selection, Wrong, select
-from engine.shares import Shares, tallied, tally, warnings
-from engine.store import Store, problem_key
-from engine.tree import Tree, replay
-from engine.tree_json import tree_json
+from omegaprm.engine import journal
+from omegaprm.engine.certainty import step_counts
+from omegaprm.engine.commands import require_stores
+from omegaprm.engine.config import LATER_RULES, PART_RULE, SearchRule
+from omegaprm.engine.consensus import Contradiction, LabelSource, relabelled
+from omegaprm.engine.data_card import data_card
+from omegaprm.engine.errors import BadInput, ConfigurationError, StoreFailed, UsageError
+from omegaprm.engine.files import write_whole
+from omegaprm.engine.formats import WRITERS, Format, RowSet, pretty
+from omegaprm.engine.imported import IMPORTED, NOT_RECOVERED, assembled
+from omegaprm.engine.merging import OTHER, merged
+from omegaprm.engine.opinions import only_judge, opinions_of
+from omegaprm.engine.prompt_version import note
+from omegaprm.engine.records import Estimate, Problem, ProblemRecord, TrainingRow
+from omegaprm.engine.selection import Labelled, RowRule, Selection, Wrong, select
+from omegaprm.engine.shares import Shares, tallied, tally, warnings
+from omegaprm.engine.store import Store, problem_key
+from omegaprm.engine.tree import Tree, replay
+from omegaprm.engine.tree_json import tree_json
 
 STILL_OPEN = "open, its tree still growing"
 TREE_FILE = re.compile(r"[0-9a-f]{32}\.json")

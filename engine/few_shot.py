@@ -7,9 +7,9 @@ from pathlib import Path
 
 import msgspec
 
-from engine.errors import ConfigurationError
-from engine.prompts import Example, parse, shown_steps, whole
-from engine.seams import StepFormat
+from omegaprm.engine.errors import ConfigurationError
+from omegaprm.engine.prompts import Example, parse, shown_steps, whole
+from omegaprm.engine.seams import StepFormat
 
 
 def read_examples(path: str | None, step_format: StepFormat) -> tuple[Example, ...]:

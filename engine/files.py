@@ -6,7 +6,7 @@ import os
 import tempfile
 from pathlib import Path
 
-from engine.errors import StoreFailed
+from omegaprm.engine.errors import StoreFailed
 
 
 def write_whole(path: Path, content: bytes) -> None:

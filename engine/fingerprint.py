@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import msgspec
 
-from engine.config import LATER_RULES, PART_RULE, AnnotateConfig, RolloutConfig, Sampling, SearchRule
-from engine.errors import ConfigurationError
-from engine.few_shot import examples_digest, read_examples
-from engine.judge.flags import judge_settings
-from engine.policy.identity import policy_identity
-from engine.problems import SeedSet
-from engine.prompt_version import OLDER_PROMPTS, PROMPT_VERSION, SETTING, has_older_prompts, unnamed_prompts
-from engine.store import Store
+from omegaprm.engine.config import LATER_RULES, PART_RULE, AnnotateConfig, RolloutConfig, Sampling, SearchRule
+from omegaprm.engine.errors import ConfigurationError
+from omegaprm.engine.few_shot import examples_digest, read_examples
+from omegaprm.engine.judge.flags import judge_settings
+from omegaprm.engine.policy.identity import policy_identity
+from omegaprm.engine.problems import SeedSet
+from omegaprm.engine.prompt_version import OLDER_PROMPTS, PROMPT_VERSION, SETTING, has_older_prompts, unnamed_prompts
+from omegaprm.engine.store import Store
 
 
 def fingerprint(config: AnnotateConfig, seeds: SeedSet) -> dict[str, str]:

@@ -6,9 +6,9 @@ the tree goes another way than foreseen, nothing was decided by it.
 
 from __future__ import annotations
 
-from engine.nodes import Search, Tree, Want
-from engine.records import Origin
-from engine.stopping import next_part
+from omegaprm.engine.nodes import Search, Tree, Want
+from omegaprm.engine.records import Origin
+from omegaprm.engine.stopping import next_part
 
 
 def next_wants(tree: Tree) -> list[Want]:

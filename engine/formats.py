@@ -10,9 +10,9 @@ from typing import Any, Literal
 
 import msgspec
 
-from engine.certainty import intervals
-from engine.files import write_whole
-from engine.records import TrainingRow, process_text
+from omegaprm.engine.certainty import intervals
+from omegaprm.engine.files import write_whole
+from omegaprm.engine.records import TrainingRow, process_text
 
 Format = Literal["mmprm", "trl", "parquet", "trees", "processbench"]
 

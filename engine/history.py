@@ -13,10 +13,10 @@ from contextlib import asynccontextmanager
 
 import msgspec
 
-from engine.meter import Meter
-from engine.progress import Progress
-from engine.snapshot import Snapshot
-from engine.store import Store, Write, pack, unpack
+from omegaprm.engine.meter import Meter
+from omegaprm.engine.progress import Progress
+from omegaprm.engine.snapshot import Snapshot
+from omegaprm.engine.store import Store, Write, pack, unpack
 
 PREFIX = b"history/"
 SNAPSHOT_KEY = b"snapshot"

@@ -9,7 +9,7 @@ import os
 import stat
 from pathlib import Path
 
-from engine.foreign import is_unicode
+from omegaprm.engine.foreign import is_unicode
 
 ROOT_FLAG = "--image-root"
 """The flag of most commands that names the image root."""

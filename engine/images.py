@@ -1,4 +1,4 @@
-"""Opens images safely: never half an image, never a decompression bomb; engine.image_paths says which may be opened."""
+"""Opens images safely: never half an image, never a decompression bomb; image_paths says which may be opened."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
-from engine.image_paths import ImageError, resolve
+from omegaprm.engine.image_paths import ImageError, resolve
 
 __all__ = ["ImageError", "as_rgb", "check", "data_url", "load", "resolve"]
 

@@ -11,13 +11,13 @@ from typing import Annotated, Any
 import msgspec
 import tyro
 
-from engine import journal
-from engine.errors import BadInput, UsageError
-from engine.image_paths import ImageError, relative
-from engine.imported import IMPORTED, NOT_RECOVERED, BadTree, recovered
-from engine.records import Problem
-from engine.store import Store, Write
-from engine.tree_json import State
+from omegaprm.engine import journal
+from omegaprm.engine.errors import BadInput, UsageError
+from omegaprm.engine.image_paths import ImageError, relative
+from omegaprm.engine.imported import IMPORTED, NOT_RECOVERED, BadTree, recovered
+from omegaprm.engine.records import Problem
+from omegaprm.engine.store import Store, Write
+from omegaprm.engine.tree_json import State
 
 SHOWN_REJECTIONS = 10
 GROUP = 64

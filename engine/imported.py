@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from itertools import cycle, islice
 from typing import NamedTuple
 
-from engine.config import SearchRule
-from engine.records import Counts, Estimate, Origin, Outcome, Problem, ProblemRecord, Rollout
-from engine.tree import ROOT_DIGEST, FirstError, Node, Tree, state_digests
-from engine.tree_json import State, Steps
+from omegaprm.engine.config import SearchRule
+from omegaprm.engine.records import Counts, Estimate, Origin, Outcome, Problem, ProblemRecord, Rollout
+from omegaprm.engine.tree import ROOT_DIGEST, FirstError, Node, Tree, state_digests
+from omegaprm.engine.tree_json import State, Steps
 
 IMPORTED = "imported_from"
 """The setting that marks a store of imported trees."""

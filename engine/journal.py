@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
-from engine.config import SearchRule
-from engine.records import Estimate, Origin, ProblemRecord
-from engine.seams import Begun, StepFormat, extended
-from engine.store import NUMBER_BYTES, Store, StoreDamaged, Write, estimate_key, pack, problem_key, unpack
-from engine.tree import Tree, replay
+from omegaprm.engine.config import SearchRule
+from omegaprm.engine.records import Estimate, Origin, ProblemRecord
+from omegaprm.engine.seams import Begun, StepFormat, extended
+from omegaprm.engine.store import NUMBER_BYTES, Store, StoreDamaged, Write, estimate_key, pack, problem_key, unpack
+from omegaprm.engine.tree import Tree, replay
 
 T = TypeVar("T")
 

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from types import FrameType
 from typing import NoReturn, TypeVar
 
-from engine.errors import Drained
+from omegaprm.engine.errors import Drained
 
 T = TypeVar("T")
 

@@ -7,9 +7,9 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 
-from engine import journal
-from engine.records import Problem, ProblemRecord
-from engine.store import Store, problem_key
+from omegaprm.engine import journal
+from omegaprm.engine.records import Problem, ProblemRecord
+from omegaprm.engine.store import Store, problem_key
 
 AGAIN = "problems dropped: in several stores"
 OTHER = "problems dropped: an earlier store has another problem of this id"

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from engine.load import judge_load, policy_load
-from engine.progress import Progress
-from engine.snapshot import Prices, Snapshot, State, line
+from omegaprm.engine.load import judge_load, policy_load
+from omegaprm.engine.progress import Progress
+from omegaprm.engine.snapshot import Prices, Snapshot, State, line
 
 
 @dataclass

@@ -16,9 +16,9 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from engine import log
-from engine.errors import ConfigurationError
-from engine.snapshot import Snapshot
+from omegaprm.engine import log
+from omegaprm.engine.errors import ConfigurationError
+from omegaprm.engine.snapshot import Snapshot
 
 HOST = "127.0.0.1"
 

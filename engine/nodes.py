@@ -11,8 +11,8 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
-from engine.config import SearchRule
-from engine.records import Estimate, Origin
+from omegaprm.engine.config import SearchRule
+from omegaprm.engine.records import Estimate, Origin
 
 Reason = Literal[
     "too hard", "too easy", "nothing judged", "max searches", "rollout budget", "no incorrect rollout left"

@@ -12,7 +12,7 @@ import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from engine.meter import Meter
+from omegaprm.engine.meter import Meter
 
 STATUS_SECONDS = 5.0
 BEATS = 3

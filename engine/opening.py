@@ -8,16 +8,16 @@ from typing import TypeVar
 
 import msgspec
 
-from engine import log, template_date
-from engine.config import EngineOptions, PolicyFlags, Sampling, parse_shard
-from engine.errors import UsageError
-from engine.few_shot import read_examples
-from engine.policy.base import Policy, StepPolicy
-from engine.policy.bounded import Bound
-from engine.policy.enduring import Deadline, Restarting
-from engine.policy.identity import require_policy
-from engine.problems import SeedSet, read_problems
-from engine.prompt_date import settled
+from omegaprm.engine import log, template_date
+from omegaprm.engine.config import EngineOptions, PolicyFlags, Sampling, parse_shard
+from omegaprm.engine.errors import UsageError
+from omegaprm.engine.few_shot import read_examples
+from omegaprm.engine.policy.base import Policy, StepPolicy
+from omegaprm.engine.policy.bounded import Bound
+from omegaprm.engine.policy.enduring import Deadline, Restarting
+from omegaprm.engine.policy.identity import require_policy
+from omegaprm.engine.problems import SeedSet, read_problems
+from omegaprm.engine.prompt_date import settled
 
 Config = TypeVar("Config", bound=PolicyFlags)
 
@@ -43,10 +43,10 @@ def read_seeds(config: PolicyFlags) -> SeedSet:
 async def start_policy(config: PolicyFlags) -> StepPolicy:
     config = settled(config)
     if config.policy_url is not None:
-        from engine.policy.endpoint_policy import EndpointPolicy
+        from omegaprm.engine.policy.endpoint_policy import EndpointPolicy
 
         return await EndpointPolicy.start(config)
-    from engine.policy.vllm_policy import VllmPolicy
+    from omegaprm.engine.policy.vllm_policy import VllmPolicy
 
     examples = read_examples(config.few_shot, config.step_format)
     log.tell("loading", f"loading the policy from {config.model}")

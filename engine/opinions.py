@@ -11,8 +11,8 @@ from hashlib import blake2b
 
 import msgspec
 
-from engine.errors import ConfigurationError
-from engine.store import Store, Write, pack, problem_key, unpack
+from omegaprm.engine.errors import ConfigurationError
+from omegaprm.engine.store import Store, Write, pack, problem_key, unpack
 
 JUDGES = b"step-judges/"
 OPINIONS = b"opinions/"

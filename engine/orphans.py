@@ -11,7 +11,7 @@ import secrets
 from pathlib import Path
 from typing import Any
 
-from engine.files import write_whole
+from omegaprm.engine.files import write_whole
 
 MARK = "OMEGAPRM_RUN"
 MARK_FILE = "run.mark"

@@ -15,8 +15,8 @@ from typing import Generic, TypeVar
 
 import msgspec
 
-from engine.errors import ConfigurationError, StoreFailed, StoreHeld
-from engine.files import sync_folder
+from omegaprm.engine.errors import ConfigurationError, StoreFailed, StoreHeld
+from omegaprm.engine.files import sync_folder
 
 Row = TypeVar("Row", bound=msgspec.Struct)
 Settings = dict[str, str]

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from engine.config import Sampling, SearchRule
+from omegaprm.engine.config import Sampling, SearchRule
 
 PRESETS: dict[str, dict[str, Any]] = {
     "mmprm": {

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import msgspec
 
-from engine.errors import BadInput
-from engine.image_paths import ImageError, relative, resolve
-from engine.records import Problem
-from engine.seedfile import NOT_JSON, Broken, Repeated, Row, Written, rows
+from omegaprm.engine.errors import BadInput
+from omegaprm.engine.image_paths import ImageError, relative, resolve
+from omegaprm.engine.records import Problem
+from omegaprm.engine.seedfile import NOT_JSON, Broken, Repeated, Row, Written, rows
 
 REJECTED_KEY = b"rejected"
 """Where the table "meta" of a store holds the rejected rows, a msgpack list."""
@@ -145,7 +145,7 @@ class _Reader:
             raise _refused_image(error) from error
 
     def _digest(self, root: Path, name: str) -> str:
-        from engine import images  # Heavy, and not needed by those who only read what was rejected.
+        from omegaprm.engine import images  # Heavy, and not needed by those who only read what was rejected.
 
         path = resolve(root, name)
         if path not in self._digests:

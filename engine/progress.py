@@ -8,9 +8,9 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
-from engine.records import Estimate, Outcome, ProblemRecord
-from engine.shares import Shares
-from engine.snapshot import clock_text as clock_text
+from omegaprm.engine.records import Estimate, Outcome, ProblemRecord
+from omegaprm.engine.shares import Shares
+from omegaprm.engine.snapshot import clock_text as clock_text
 
 PACE_SECONDS = 60.0
 """Rates are taken over this much time."""

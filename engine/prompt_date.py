@@ -7,10 +7,10 @@ from typing import TypeVar
 
 import msgspec
 
-from engine import template_date
-from engine.config import PolicyFlags
-from engine.errors import ConfigurationError
-from engine.template_date import DATE_STRING, FLAG, parse
+from omegaprm.engine import template_date
+from omegaprm.engine.config import PolicyFlags
+from omegaprm.engine.errors import ConfigurationError
+from omegaprm.engine.template_date import DATE_STRING, FLAG, parse
 
 KEY = "prompt_date"
 """The setting's name in stores and in the settings of candidates."""

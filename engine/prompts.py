@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
-from engine.seams import Begun, Seams, StepFormat, begun_seams, begun_text, finished_seams, text_of
+from omegaprm.engine.seams import Begun, Seams, StepFormat, begun_seams, begun_text, finished_seams, text_of
 
 Template = Literal["prefill", "bare", "mmprm"]
 
@@ -53,7 +53,7 @@ _BOXED = re.compile(r"\\boxed\s*\{(?:[^{}]|\{(?:[^{}]|\{[^{}]*\})*\})*\}")
 
 class Solution(msgspec.Struct, frozen=True):
     """A parsed completion: its steps, the last one holding the answer, that answer without its step's other words,
-    and the seams where they are not canonical (see engine.seams)."""
+    and the seams where they are not canonical (see omegaprm.engine.seams)."""
 
     steps: tuple[str, ...]
     answer: str

@@ -42,7 +42,7 @@ class Rollout(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One sampled completion of a state: its own steps after the prefix, the last one the answer.
 
     text is kept only where no steps could be read from it (unparsed or truncated), steps are empty then. seams are
-    what the policy wrote around its steps, () where that is what the step format asks for (see engine.seams).
+    what the policy wrote around its steps, () where that is what the step format asks for (see omegaprm.engine.seams).
     """
 
     steps: tuple[str, ...]

@@ -6,11 +6,11 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
-from engine import log
-from engine.config import PolicyFlags
-from engine.meter import Meter
-from engine.notify import notified
-from engine.snapshot import Prices
+from omegaprm.engine import log
+from omegaprm.engine.config import PolicyFlags
+from omegaprm.engine.meter import Meter
+from omegaprm.engine.notify import notified
+from omegaprm.engine.snapshot import Prices
 
 
 @asynccontextmanager
@@ -20,7 +20,7 @@ async def reported(config: PolicyFlags, draining: asyncio.Event) -> AsyncIterato
     meter = Meter(draining, config.part(Prices))
     async with AsyncExitStack() as outlets:
         if config.metrics_port is not None or config.metrics_socket is not None:
-            from engine.metrics import served
+            from omegaprm.engine.metrics import served
 
             await outlets.enter_async_context(served(meter.snapshot, config.metrics_port, config.metrics_socket))
         await outlets.enter_async_context(notified(meter))

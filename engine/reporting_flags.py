@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from engine.errors import UsageError
-from engine.judge.flags import JudgeFlags
-from engine.log import LogFormat
+from omegaprm.engine.errors import UsageError
+from omegaprm.engine.judge.flags import JudgeFlags
+from omegaprm.engine.log import LogFormat
 
 _PRICES = ("price_per_hour", "price_per_million_tokens", "judge_price_per_million_tokens")
 

@@ -11,28 +11,28 @@ from pathlib import Path
 
 import msgspec
 
-from engine import log
-from engine.beam import BeamPolicy, BeamRule, Guide
-from engine.config import RolloutConfig
-from engine.display import shown
-from engine.errors import ConfigurationError, Drained, EngineDied
-from engine.files import require_writable, write_whole
-from engine.fingerprint import sampled_under
-from engine.judge.base import Judge
-from engine.lifecycle import drain_on_signal, in_thread, unless_draining
-from engine.meter import Meter
-from engine.opening import read_seeds, start_enduring, start_policy
-from engine.partial import Partial, Settings, require_same, settings_of_work
-from engine.policy.base import Completion, Policy, ProblemFailed, Prompt
-from engine.problems import SeedSet
-from engine.progress import Progress
-from engine.prompt_date import as_begun, settled
-from engine.prompts import Solution, parse
-from engine.records import Candidates, Outcome, Problem, ProblemRecord, ProblemState
-from engine.reporting import reported
-from engine.scheduler import run_all
-from engine.seams import StepFormat
-from engine.seeds import derive_seed
+from omegaprm.engine import log
+from omegaprm.engine.beam import BeamPolicy, BeamRule, Guide
+from omegaprm.engine.config import RolloutConfig
+from omegaprm.engine.display import shown
+from omegaprm.engine.errors import ConfigurationError, Drained, EngineDied
+from omegaprm.engine.files import require_writable, write_whole
+from omegaprm.engine.fingerprint import sampled_under
+from omegaprm.engine.judge.base import Judge
+from omegaprm.engine.lifecycle import drain_on_signal, in_thread, unless_draining
+from omegaprm.engine.meter import Meter
+from omegaprm.engine.opening import read_seeds, start_enduring, start_policy
+from omegaprm.engine.partial import Partial, Settings, require_same, settings_of_work
+from omegaprm.engine.policy.base import Completion, Policy, ProblemFailed, Prompt
+from omegaprm.engine.problems import SeedSet
+from omegaprm.engine.progress import Progress
+from omegaprm.engine.prompt_date import as_begun, settled
+from omegaprm.engine.prompts import Solution, parse
+from omegaprm.engine.records import Candidates, Outcome, Problem, ProblemRecord, ProblemState
+from omegaprm.engine.reporting import reported
+from omegaprm.engine.scheduler import run_all
+from omegaprm.engine.seams import StepFormat
+from omegaprm.engine.seeds import derive_seed
 
 StartPolicy = Callable[[RolloutConfig], Awaitable[Policy]]
 StartJudge = Callable[[RolloutConfig], Awaitable[Judge]]
@@ -102,7 +102,7 @@ async def _write_candidates(
 
 
 async def start_judge(config: RolloutConfig) -> Judge:
-    from engine.judge.opening import start_cascade
+    from omegaprm.engine.judge.opening import start_cascade
 
     return await start_cascade(config)
 
@@ -112,7 +112,7 @@ def _settings(config: RolloutConfig, seeds: SeedSet) -> Settings:
     named = {**sampled_under(config, seeds), "num_candidates": config.num_candidates}
     if config.search == "beam":
         assert config.prm is not None
-        from engine.policy.checkpoint import model_digest
+        from omegaprm.engine.policy.checkpoint import model_digest
 
         named |= {"search": "beam", "prm": model_digest(config.prm), **msgspec.structs.asdict(config.part(BeamRule))}
     return {name: str(value) for name, value in named.items()}

@@ -8,8 +8,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from engine.shares import share_lines, warnings
-from engine.snapshot import Snapshot, clock_text, eta_text
+from omegaprm.engine.shares import share_lines, warnings
+from omegaprm.engine.snapshot import Snapshot, clock_text, eta_text
 
 NAME_WIDTH = 10
 

@@ -8,20 +8,20 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from engine import journal
-from engine.ahead import Ahead, Ask
-from engine.config import AnnotateConfig, SearchRule
-from engine.foresight import next_wants
-from engine.judge.base import Judge
-from engine.policy.base import Completion, Policy, ProblemFailed, Prompt
-from engine.progress import Progress
-from engine.prompts import OutsideTags, Solution, parse
-from engine.records import Estimate, Outcome, Problem, ProblemRecord, Rollout, Verdict
-from engine.seams import StepFormat
-from engine.seeds import derive_seed
-from engine.store import Store, StoreDamaged
-from engine.tree import Tree, Want, apply, next_want
-from engine.turns import Turns
+from omegaprm.engine import journal
+from omegaprm.engine.ahead import Ahead, Ask
+from omegaprm.engine.config import AnnotateConfig, SearchRule
+from omegaprm.engine.foresight import next_wants
+from omegaprm.engine.judge.base import Judge
+from omegaprm.engine.policy.base import Completion, Policy, ProblemFailed, Prompt
+from omegaprm.engine.progress import Progress
+from omegaprm.engine.prompts import OutsideTags, Solution, parse
+from omegaprm.engine.records import Estimate, Outcome, Problem, ProblemRecord, Rollout, Verdict
+from omegaprm.engine.seams import StepFormat
+from omegaprm.engine.seeds import derive_seed
+from omegaprm.engine.store import Store, StoreDamaged
+from omegaprm.engine.tree import Tree, Want, apply, next_want
+from omegaprm.engine.turns import Turns
 
 REPLAYED_A_TURN = 16
 """Stored estimates that one turn of the event loop replays."""

@@ -15,8 +15,8 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
-from engine.records import Estimate
-from engine.tree import ROOT_DIGEST, FirstError, Tree, state_digests
+from omegaprm.engine.records import Estimate
+from omegaprm.engine.tree import ROOT_DIGEST, FirstError, Tree, state_digests
 
 Labels = tuple[float | None, ...]
 

@@ -13,8 +13,8 @@ from typing import Literal
 
 import msgspec
 
-from engine.certainty import wilson
-from engine.records import Counts, Estimate, Rollout
+from omegaprm.engine.certainty import wilson
+from omegaprm.engine.records import Counts, Estimate, Rollout
 
 Watched = Literal["unparsed", "truncated"]
 """Outcomes that say nothing about a state, though its rollouts were paid for."""

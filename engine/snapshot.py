@@ -6,7 +6,7 @@ from typing import Literal
 
 import msgspec
 
-from engine.shares import Shares, marks
+from omegaprm.engine.shares import Shares, marks
 
 State = Literal["loading", "running", "draining", "stopped", "done"]
 
@@ -54,7 +54,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Prices(msgspec.Struct, frozen=True, kw_only=True):
-    """What a run costs, in any one currency; see engine.reporting_flags."""
+    """What a run costs, in any one currency; see omegaprm.engine.reporting_flags."""
 
     price_per_hour: float = 0.0
     price_per_million_tokens: float = 0.0

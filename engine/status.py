@@ -12,17 +12,17 @@ import lmdb.verify
 import msgspec
 from tyro.conf import Positional
 
-from engine.commands import require_stores
-from engine.errors import StoreFailed
-from engine.history import SNAPSHOT_KEY, last_snapshot
-from engine.problems import REJECTED_KEY as REJECTED_KEY
-from engine.problems import Rejected
-from engine.prompt_version import note
-from engine.records import Counts, Estimate, ProblemRecord, Verdict
-from engine.shares import Shares, share_lines, warnings
-from engine.snapshot import Snapshot, clock_text
-from engine.snapshot import line as run_line
-from engine.store import FINGERPRINT_KEY, Store, StoreDamaged, estimate_key, problem_key, unpack
+from omegaprm.engine.commands import require_stores
+from omegaprm.engine.errors import StoreFailed
+from omegaprm.engine.history import SNAPSHOT_KEY, last_snapshot
+from omegaprm.engine.problems import REJECTED_KEY as REJECTED_KEY
+from omegaprm.engine.problems import Rejected
+from omegaprm.engine.prompt_version import note
+from omegaprm.engine.records import Counts, Estimate, ProblemRecord, Verdict
+from omegaprm.engine.shares import Shares, share_lines, warnings
+from omegaprm.engine.snapshot import Snapshot, clock_text
+from omegaprm.engine.snapshot import line as run_line
+from omegaprm.engine.store import FINGERPRINT_KEY, Store, StoreDamaged, estimate_key, problem_key, unpack
 
 NUM_BINS = 10
 """Bins of the histogram between MC = 0 and MC = 1, which are counted apart."""
@@ -236,7 +236,7 @@ def _verify_caches(names: Sequence[str], stores: Sequence[Store], summary: Summa
 
 def _verify_trees(names: Sequence[str], stores: Sequence[Store], summary: Summary) -> None:
     """Grow every tree once more; not those of a store that is written meanwhile."""
-    from engine.verify import misfits
+    from omegaprm.engine.verify import misfits
 
     for name, store in zip(names, stores, strict=True):
         before = store.last_transaction()

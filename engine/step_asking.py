@@ -13,15 +13,15 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from engine import images, journal
-from engine.export import ExportConfig, problem_rows
-from engine.judge.chatting import Spent, Unanswered
-from engine.judge.step_rule import StepRule
-from engine.opinions import Opinion, StepJudge, opinions_of, stored_judge, write_judge, write_opinion
-from engine.progress import clock_text
-from engine.records import Problem, ProblemRecord
-from engine.store import Store
-from engine.tree import ROOT_DIGEST, state_digests
+from omegaprm.engine import images, journal
+from omegaprm.engine.export import ExportConfig, problem_rows
+from omegaprm.engine.judge.chatting import Spent, Unanswered
+from omegaprm.engine.judge.step_rule import StepRule
+from omegaprm.engine.opinions import Opinion, StepJudge, opinions_of, stored_judge, write_judge, write_opinion
+from omegaprm.engine.progress import clock_text
+from omegaprm.engine.records import Problem, ProblemRecord
+from omegaprm.engine.store import Store
+from omegaprm.engine.tree import ROOT_DIGEST, state_digests
 
 Solutions = Callable[[ProblemRecord], Iterator[tuple[str, ...]]]
 """The solutions of a problem whose steps are asked about."""
@@ -55,7 +55,7 @@ def steps_of(which: str, store: Store) -> Solutions:
 
 
 class Asking:
-    """One run over a store: questions() and ask() for engine.scheduler.run_all, then the cost and a report."""
+    """One run over a store: questions() and ask() for omegaprm.engine.scheduler.run_all, then the cost and a report."""
 
     def __init__(self, store: Store, rule: StepRule, model: str, solutions: Solutions) -> None:
         self.counts: Counter[str] = Counter()

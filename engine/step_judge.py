@@ -10,12 +10,12 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
-from engine.display import shown_line
-from engine.errors import Drained
-from engine.judge.flags import KEY_VARIABLE, EndpointFlags, check_url
-from engine.lifecycle import drain_on_signal
-from engine.scheduler import run_all
-from engine.store import Store
+from omegaprm.engine.display import shown_line
+from omegaprm.engine.errors import Drained
+from omegaprm.engine.judge.flags import KEY_VARIABLE, EndpointFlags, check_url
+from omegaprm.engine.lifecycle import drain_on_signal
+from omegaprm.engine.scheduler import run_all
+from omegaprm.engine.store import Store
 
 Asked = Literal["all", "rows"]
 
@@ -50,9 +50,9 @@ def judge_steps(config: JudgeStepsConfig) -> None:
 
 async def run_judge_steps(config: JudgeStepsConfig, **options: Any) -> None:
     """The command in a running loop; options go to the endpoint."""
-    from engine.judge.endpoint import Endpoint
-    from engine.judge.step_rule import StepRule
-    from engine.step_asking import Asking, steps_of
+    from omegaprm.engine.judge.endpoint import Endpoint
+    from omegaprm.engine.judge.step_rule import StepRule
+    from omegaprm.engine.step_asking import Asking, steps_of
 
     draining = asyncio.Event()
     with drain_on_signal(draining):

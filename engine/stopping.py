@@ -17,8 +17,8 @@ from __future__ import annotations
 
 from typing import Literal
 
-from engine.config import SearchRule
-from engine.nodes import Node
+from omegaprm.engine.config import SearchRule
+from omegaprm.engine.nodes import Node
 
 Role = Literal["middle", "end"]
 """What a state is asked for: which half of a solution holds its first error; whether that error is this step."""

@@ -12,8 +12,8 @@ from typing import Any
 
 import msgspec
 
-from engine.errors import ConfigurationError, UsageError
-from engine.files import write_whole
+from omegaprm.engine.errors import ConfigurationError, UsageError
+from omegaprm.engine.files import write_whole
 
 FLAG = "--prompt-date"
 UNRECORDED = datetime.date(2024, 7, 26)

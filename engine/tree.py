@@ -10,7 +10,7 @@ stored estimates of a problem gives the very tree that a live run had. It works 
 The search (OmegaPRM, arXiv 2406.06592, section 3.3): select the (state, incorrect rollout) with the highest
 Q + U, find the rollout's first error by binary search, count the visit, repeat. A rollout is selected once,
 ever; rollouts and states with the same text are one. An estimate of a state that has one already adds to it:
-engine.stopping says when a state is asked for more.
+omegaprm.engine.stopping says when a state is asked for more.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
-from engine import bisection, evidence
-from engine.config import SearchRule
-from engine.nodes import (
+from omegaprm.engine import bisection, evidence
+from omegaprm.engine.config import SearchRule
+from omegaprm.engine.nodes import (
     DIGEST_BYTES,
     ROOT_DIGEST,
     Candidate,
@@ -32,8 +32,8 @@ from engine.nodes import (
     Want,
     state_digests,
 )
-from engine.records import Estimate
-from engine.stopping import num_spare
+from omegaprm.engine.records import Estimate
+from omegaprm.engine.stopping import num_spare
 
 __all__ = [
     "DIGEST_BYTES",

@@ -15,8 +15,8 @@ from typing import Any
 
 import msgspec
 
-from engine.records import Counts, Estimate, Problem
-from engine.tree import ROOT_DIGEST, Tree, state_digests
+from omegaprm.engine.records import Counts, Estimate, Problem
+from omegaprm.engine.tree import ROOT_DIGEST, Tree, state_digests
 
 Steps = tuple[str, ...]
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from engine.records import Verdict
-from engine.store import Store, StoreDamaged, Write, pack, unpack
+from omegaprm.engine.records import Verdict
+from omegaprm.engine.store import Store, StoreDamaged, Write, pack, unpack
 
 
 class StoredVerdicts:

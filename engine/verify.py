@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from functools import partial
 from typing import NamedTuple, get_args
 
-from engine import journal
-from engine.errors import OmegaprmError
-from engine.export import stored_rule, tree_of
-from engine.imported import IMPORTED
-from engine.records import Estimate, ProblemRecord
-from engine.seams import Begun, StepFormat, extended
-from engine.store import NUMBER_BYTES, Store, StoreDamaged, unpack
+from omegaprm.engine import journal
+from omegaprm.engine.errors import OmegaprmError
+from omegaprm.engine.export import stored_rule, tree_of
+from omegaprm.engine.imported import IMPORTED
+from omegaprm.engine.records import Estimate, ProblemRecord
+from omegaprm.engine.seams import Begun, StepFormat, extended
+from omegaprm.engine.store import NUMBER_BYTES, Store, StoreDamaged, unpack
 
 
 class Misfit(NamedTuple):

@@ -9,7 +9,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from engine import log
+from omegaprm.engine import log
 
 BEATS = 4
 """Times that the loop is looked after within the time that counts as a stall."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from evaluator.scorer import Scorer
+    from omegaprm.evaluator.scorer import Scorer
 
 __all__ = ["Scorer"]
 
@@ -13,7 +13,7 @@ __all__ = ["Scorer"]
 def __getattr__(name: str) -> Any:
     """Scorer brings torch with it, and is imported when it is asked for."""
     if name == "Scorer":
-        from evaluator.scorer import Scorer
+        from omegaprm.evaluator.scorer import Scorer
 
         return Scorer
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -17,10 +17,10 @@ from typing import Any
 
 import msgspec
 
-from engine.errors import ConfigurationError, Drained, EngineDied, OmegaprmError
-from engine.files import write_whole
-from evaluator.ablation_config import AblationConfig, Cell
-from evaluator.ablation_table import markdown, print_table
+from omegaprm.engine.errors import ConfigurationError, Drained, EngineDied, OmegaprmError
+from omegaprm.engine.files import write_whole
+from omegaprm.evaluator.ablation_config import AblationConfig, Cell
+from omegaprm.evaluator.ablation_table import markdown, print_table
 
 COMMANDS = Path(__file__).resolve().parent.parent / "bin"
 FORWARDED = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)

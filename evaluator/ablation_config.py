@@ -8,7 +8,7 @@ from typing import Literal
 
 import msgspec
 
-from engine.errors import UsageError
+from omegaprm.engine.errors import UsageError
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 

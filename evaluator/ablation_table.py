@@ -9,7 +9,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from evaluator.aggregation import AGGREGATIONS
+from omegaprm.evaluator.aggregation import AGGREGATIONS
 
 VOTES = ("majority", "weighted_vote")
 MARKS = {"better than random": "+", "worse than random": "-"}

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from engine.judge import choices, exact, quantities
+from omegaprm.engine.judge import choices, exact, quantities
 
 MAX_DECIMALS = 12
 MAX_NUMBER = 10**15

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from engine.records import Candidates
-from evaluator.aggregation import AGGREGATIONS
-from evaluator.best_of_n import Curves, ProblemScores, against_random, curves_of
-from evaluator.bootstrap import resampled_means
+from omegaprm.engine.records import Candidates
+from omegaprm.evaluator.aggregation import AGGREGATIONS
+from omegaprm.evaluator.best_of_n import Curves, ProblemScores, against_random, curves_of
+from omegaprm.evaluator.bootstrap import resampled_means
 
 VOTES = ("majority", "weighted_vote")
 

@@ -7,11 +7,11 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from engine.errors import EngineDied, OmegaprmError
-from evaluator.scoring import StepScorer
+from omegaprm.engine.errors import EngineDied, OmegaprmError
+from omegaprm.evaluator.scoring import StepScorer
 
 if TYPE_CHECKING:
-    from evaluator.scorer import Item
+    from omegaprm.evaluator.scorer import Item
 
 Scores = list[list[float]]
 

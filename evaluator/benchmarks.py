@@ -14,9 +14,9 @@ from typing import Any
 
 import msgspec
 
-from engine.judge.cascade import Cascade
-from engine.records import Problem
-from evaluator.answer_rules import Reference, decide, listed_options
+from omegaprm.engine.judge.cascade import Cascade
+from omegaprm.engine.records import Problem
+from omegaprm.evaluator.answer_rules import Reference, decide, listed_options
 
 DATA = Path(__file__).with_name("benchmarks.toml")
 MATH_VERIFY_SECONDS = 5.0

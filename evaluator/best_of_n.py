@@ -14,10 +14,10 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from engine.records import Candidates
-from evaluator.aggregation import AGGREGATIONS, CLIP, aggregate_all
-from evaluator.bootstrap import interval, ratio, resampled_means
-from evaluator.voting import normalise, numbered, vote_curve
+from omegaprm.engine.records import Candidates
+from omegaprm.evaluator.aggregation import AGGREGATIONS, CLIP, aggregate_all
+from omegaprm.evaluator.bootstrap import interval, ratio, resampled_means
+from omegaprm.evaluator.voting import normalise, numbered, vote_curve
 
 Floats = npt.NDArray[np.float64]
 ProblemScores = Sequence[Sequence[float]]

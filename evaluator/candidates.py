@@ -1,6 +1,6 @@
 """Every candidates file is read whole or refused with its reason; a bad entry never stops the good ones.
 
-The format is MM-PRM's rollouts: a JSON list of engine.records.Candidates. "answers" may be missing, the last
+The format is MM-PRM's rollouts: a JSON list of omegaprm.engine.records.Candidates. "answers" may be missing, the last
 step of each solution is its answer then. "step_labels" may be there, one 0 or 1 a step.
 """
 
@@ -12,10 +12,10 @@ from typing import Any
 
 import msgspec
 
-from engine import foreign
-from engine.errors import BadInput
-from engine.image_paths import ROOT_FLAG, ImageError, resolve
-from engine.records import Candidates
+from omegaprm.engine import foreign
+from omegaprm.engine.errors import BadInput
+from omegaprm.engine.image_paths import ROOT_FLAG, ImageError, resolve
+from omegaprm.engine.records import Candidates
 
 StepLabels = tuple[tuple[int, ...], ...]
 

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import msgspec
 
-from engine.errors import BadInput, StoreFailed, UsageError
-from engine.files import write_whole
-from evaluator.candidates import Loaded, load
-from evaluator.case_study import Case, find_case
-from evaluator.models import variant_of
-from evaluator.scoring import StepScorer, items_of, score_all
+from omegaprm.engine.errors import BadInput, StoreFailed, UsageError
+from omegaprm.engine.files import write_whole
+from omegaprm.evaluator.candidates import Loaded, load
+from omegaprm.evaluator.case_study import Case, find_case
+from omegaprm.evaluator.models import variant_of
+from omegaprm.evaluator.scoring import StepScorer, items_of, score_all
 
 ENDINGS = (".png", ".svg", ".html")
 
@@ -72,11 +72,11 @@ def case_study(config: CaseStudyConfig, scorer: StepScorer | None = None) -> Non
 
 def drawn(case: Case, ending: str) -> bytes:
     """The case as a file with this ending."""
-    from evaluator.case_picture import case_picture
+    from omegaprm.evaluator.case_picture import case_picture
 
     if ending != ".html":
         return case_picture(case, ending.removeprefix("."))
-    from evaluator.case_page import case_page
+    from omegaprm.evaluator.case_page import case_page
 
     return case_page(case).encode("utf-8", "replace")
 
@@ -93,6 +93,6 @@ def _only(loaded: Loaded, problem_id: str) -> Loaded:
 
 
 def _opened(config: CaseStudyConfig) -> StepScorer:
-    from evaluator.scorer import Scorer
+    from omegaprm.evaluator.scorer import Scorer
 
     return Scorer(config.prm, config.batch_size)

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from evaluator.case_picture import COLOURS, opened
-from evaluator.case_study import Case
+from omegaprm.evaluator.case_picture import COLOURS, opened
+from omegaprm.evaluator.case_study import Case
 
 TEMPLATES = Path(__file__).parent / "templates"
 

@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from PIL import Image, UnidentifiedImageError
 
-from evaluator.case_study import Case, Told
-from evaluator.plots import written
+from omegaprm.evaluator.case_study import Case, Told
+from omegaprm.evaluator.plots import written
 
 COLOURS = LinearSegmentedColormap.from_list("confidence", ["#d1583b", "#f2d9a2", "#3f8fbf"])
 """From doubt to confidence, told apart by the colour-blind too."""

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from engine.records import Candidates
+from omegaprm.engine.records import Candidates
 
 
 class Told(msgspec.Struct, frozen=True):

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from engine.records import Candidates
-from evaluator.aggregation import AGGREGATIONS
-from evaluator.best_of_n import ROUNDING, ProblemScores, curves_of
-from evaluator.bootstrap import interval, resampled_means
-from evaluator.candidates import StepLabels
-from evaluator.step_level import auc
+from omegaprm.engine.records import Candidates
+from omegaprm.evaluator.aggregation import AGGREGATIONS
+from omegaprm.evaluator.best_of_n import ROUNDING, ProblemScores, curves_of
+from omegaprm.evaluator.bootstrap import interval, resampled_means
+from omegaprm.evaluator.candidates import StepLabels
+from omegaprm.evaluator.step_level import auc
 
 Floats = npt.NDArray[np.float64]
 

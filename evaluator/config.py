@@ -6,7 +6,7 @@ from typing import Literal
 
 import msgspec
 
-from engine.errors import UsageError
+from omegaprm.engine.errors import UsageError
 
 Backend = Literal["transformers", "vllm"]
 BenchmarkName = Literal["k12", "olympiadbench", "mathvista", "mathverse", "mathvision"]

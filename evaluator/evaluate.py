@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from engine.errors import ConfigurationError, StoreFailed, UsageError
-from engine.files import write_whole
-from evaluator.benchmarks import Rows
-from evaluator.candidates import Loaded, load
-from evaluator.config import EvaluateConfig
-from evaluator.models import OpenScorer, drain_asked, score_parts
-from evaluator.scoring import Cost, Scored, Scores, items_of
-from evaluator.step_benchmarks import READERS, Samples, read
+from omegaprm.engine.errors import ConfigurationError, StoreFailed, UsageError
+from omegaprm.engine.files import write_whole
+from omegaprm.evaluator.benchmarks import Rows
+from omegaprm.evaluator.candidates import Loaded, load
+from omegaprm.evaluator.config import EvaluateConfig
+from omegaprm.evaluator.models import OpenScorer, drain_asked, score_parts
+from omegaprm.evaluator.scoring import Cost, Scored, Scores, items_of
+from omegaprm.evaluator.step_benchmarks import READERS, Samples, read
 
 if TYPE_CHECKING:
-    from evaluator.scorer import Item
+    from omegaprm.evaluator.scorer import Item
 
 __all__ = ["EvaluateConfig", "evaluate"]
 
@@ -41,7 +41,7 @@ class Work(msgspec.Struct, frozen=True):
         return [str(rejected) for source in sources for rejected in source.rejected]
 
     def parts(self) -> dict[str, list[list[Item]]]:
-        from evaluator.scorer import Item
+        from omegaprm.evaluator.scorer import Item
 
         found = {CANDIDATES: items_of(self.loaded.candidates, self.loaded.images)} if self.loaded else {}
         for name, samples in self.samples.items():
@@ -117,7 +117,7 @@ def evaluation(config: EvaluateConfig, work: Work, scored: dict[str, dict[str, S
 
 
 def _of_candidates(config: EvaluateConfig, loaded: Loaded, scored: dict[str, Scored]) -> dict[str, Any]:
-    from evaluator.texts import variety
+    from omegaprm.evaluator.texts import variety
 
     found = {name: _figures_of(config, loaded, of_model) for name, of_model in scored.items()}
     return {
@@ -135,10 +135,10 @@ def _num_zero_everywhere(scores: Scores) -> int:
 
 
 def _figures_of(config: EvaluateConfig, loaded: Loaded, scored: Scored) -> dict[str, Any]:
-    from evaluator.at_n import at_n
-    from evaluator.best_of_n import figures
-    from evaluator.step_level import step_level
-    from evaluator.texts import over_texts
+    from omegaprm.evaluator.at_n import at_n
+    from omegaprm.evaluator.best_of_n import figures
+    from omegaprm.evaluator.step_level import step_level
+    from omegaprm.evaluator.texts import over_texts
 
     scores, seeds = scored.scores, (config.draws, config.seed)
     labelled = [(s, y) for s, y in zip(scores, loaded.step_labels, strict=True) if y is not None]
@@ -158,7 +158,7 @@ def _cost(cost: Cost) -> dict[str, Any]:
 
 
 def _comparison(config: EvaluateConfig, loaded: Loaded, scored: dict[str, Scored]) -> dict[str, Any]:
-    from evaluator.comparison import comparison
+    from omegaprm.evaluator.comparison import comparison
 
     first, second = scored["prm"].scores, scored["compare"].scores
     found = comparison(loaded.candidates, first, second, loaded.step_labels, config.at, config.draws, config.seed)
@@ -167,7 +167,7 @@ def _comparison(config: EvaluateConfig, loaded: Loaded, scored: dict[str, Scored
 
 def _step_benchmarks(config: EvaluateConfig, work: Work, scored: dict[str, Scored]) -> dict[str, Any]:
     """One model's figures by benchmark."""
-    from evaluator.step_figures import macro_figures, process_figures
+    from omegaprm.evaluator.step_figures import macro_figures, process_figures
 
     found = {}
     for name, samples in work.samples.items():
@@ -179,9 +179,9 @@ def _step_benchmarks(config: EvaluateConfig, work: Work, scored: dict[str, Score
 
 def pictures(title: str, result: dict[str, Any], loaded: Loaded, scores: Scores) -> dict[str, bytes]:
     """PNGs by file name; no case study where no problem has a right and a wrong solution."""
-    from evaluator.case_picture import case_picture
-    from evaluator.case_study import find_case
-    from evaluator.plots import aggregations_plot, best_of_n_plot
+    from omegaprm.evaluator.case_picture import case_picture
+    from omegaprm.evaluator.case_study import find_case
+    from omegaprm.evaluator.plots import aggregations_plot, best_of_n_plot
 
     case = find_case(loaded.candidates, scores, loaded.images)
     return {
@@ -194,7 +194,7 @@ def pictures(title: str, result: dict[str, Any], loaded: Loaded, scores: Scores)
 def _print(config: EvaluateConfig, result: dict[str, Any]) -> None:
     from rich.console import Console
 
-    from evaluator.tables import print_candidates, print_step_benchmark
+    from omegaprm.evaluator.tables import print_candidates, print_step_benchmark
 
     console = Console()
     if result["prm"]:

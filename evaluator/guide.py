@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from engine.records import Problem
+from omegaprm.engine.records import Problem
 
 if TYPE_CHECKING:
-    from evaluator.batching import Batcher
+    from omegaprm.evaluator.batching import Batcher
 
 MAX_BATCH = 256
 MAX_WAITING = 1 << 20
@@ -18,13 +18,13 @@ MAX_WAITING = 1 << 20
 
 
 class ScorerGuide:
-    """The Guide of engine.beam around a scorer."""
+    """The Guide of omegaprm.engine.beam around a scorer."""
 
     def __init__(self, batcher: Batcher) -> None:
         self._batcher = batcher
 
     async def score(self, problem: Problem, solutions: Sequence[tuple[str, ...]]) -> list[list[float]]:
-        from evaluator.scorer import Item
+        from omegaprm.evaluator.scorer import Item
 
         images = tuple(str(Path(problem.image_root) / path) for path in problem.image_paths)
         return await self._batcher.score([Item(problem.question, steps, images) for steps in solutions])
@@ -35,8 +35,8 @@ class ScorerGuide:
 
 async def open_guide(prm: str) -> ScorerGuide:
     """The PRM of a folder, on transformers. ConfigurationError."""
-    from evaluator.batching import Batcher
-    from evaluator.scorer import Scorer
+    from omegaprm.evaluator.batching import Batcher
+    from omegaprm.evaluator.scorer import Scorer
 
     scorer = await asyncio.to_thread(Scorer, prm)
     return ScorerGuide(Batcher(scorer, MAX_BATCH, MAX_WAITING))

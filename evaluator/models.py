@@ -9,12 +9,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from engine import template_date
-from evaluator.config import EvaluateConfig
-from evaluator.scoring import Scored, StepScorer, score_all
+from omegaprm.engine import template_date
+from omegaprm.evaluator.config import EvaluateConfig
+from omegaprm.evaluator.scoring import Scored, StepScorer, score_all
 
 if TYPE_CHECKING:
-    from evaluator.scorer import Item
+    from omegaprm.evaluator.scorer import Item
 
 OpenScorer = Callable[[str, int], StepScorer]
 """(folder of the checkpoint, batch size) -> its scorer."""
@@ -55,10 +55,10 @@ def score_parts(
 def scorer_of(config: EvaluateConfig) -> OpenScorer:
     """The scorer that --scorer names; a model that records no date of its inputs, as a baseline, has the PRM's."""
     if config.scorer == "vllm":
-        from evaluator.vllm_scorer import VllmScorer
+        from omegaprm.evaluator.vllm_scorer import VllmScorer
 
         return lambda model, _: VllmScorer(model, date=_date_of(config, model))
-    from evaluator.scorer import Scorer
+    from omegaprm.evaluator.scorer import Scorer
 
     return lambda model, batch_size: Scorer(model, batch_size, date=_date_of(config, model))
 

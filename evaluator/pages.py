@@ -10,8 +10,8 @@ from typing import Any
 import msgspec
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from engine.files import write_whole
-from evaluator.table import VOTES, passes, size, unshown, variety
+from omegaprm.engine.files import write_whole
+from omegaprm.evaluator.table import VOTES, passes, size, unshown, variety
 
 TEMPLATES = Path(__file__).parent / "templates"
 

@@ -10,7 +10,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from evaluator.aggregation import AGGREGATIONS
+from omegaprm.evaluator.aggregation import AGGREGATIONS
 
 BEST_SHOWN = 3
 """Aggregations drawn as curves: those best with all candidates."""

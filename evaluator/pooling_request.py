@@ -17,9 +17,9 @@ from typing import Any
 import msgspec
 from PIL import Image
 
-from engine.records import parse_process_text
-from evaluator.candidates import Broken, resolve_images
-from trainer.encoding import Item, open_image
+from omegaprm.engine.records import parse_process_text
+from omegaprm.evaluator.candidates import Broken, resolve_images
+from omegaprm.trainer.encoding import Item, open_image
 
 MAX_IMAGES = 16
 MAX_STEPS = 1000

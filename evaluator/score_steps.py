@@ -8,11 +8,11 @@ from pathlib import Path
 
 import msgspec
 
-from engine.errors import StoreFailed, UsageError
-from engine.files import write_whole
-from engine.records import TrainingRow
-from evaluator.scoring import StepScorer, score_all
-from trainer.rows import read
+from omegaprm.engine.errors import StoreFailed, UsageError
+from omegaprm.engine.files import write_whole
+from omegaprm.engine.records import TrainingRow
+from omegaprm.evaluator.scoring import StepScorer, score_all
+from omegaprm.trainer.rows import read
 
 
 class ScoreStepsConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -37,8 +37,8 @@ class ScoreStepsConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
 
 def score_steps(config: ScoreStepsConfig, scorer: StepScorer | None = None) -> None:
     """Score, write, say how many. BadInput without a usable row, Drained on a signal with the scores so far kept."""
-    from evaluator.models import drain_asked, variant_of
-    from evaluator.scorer import Item
+    from omegaprm.evaluator.models import drain_asked, variant_of
+    from omegaprm.evaluator.scorer import Item
 
     found = read(config.rows, image_root=config.image_root)
     rows = list(found.rows)
@@ -79,6 +79,6 @@ def _lines(rows: Sequence[TrainingRow], scores: Sequence[Sequence[float]]) -> by
 
 
 def _opened(config: ScoreStepsConfig) -> StepScorer:
-    from evaluator.scorer import Scorer
+    from omegaprm.evaluator.scorer import Scorer
 
     return Scorer(config.prm, config.batch_size)

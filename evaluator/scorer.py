@@ -1,6 +1,6 @@
 """Scores of a PRM for every step of given solutions, the same for a solution whatever it is scored beside.
 
-Inputs are made by trainer.encoding and read by trainer.prm, exactly as in training.
+Inputs are made by omegaprm.trainer.encoding and read by omegaprm.trainer.prm, exactly as in training.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from pathlib import Path
 
 import torch
 
-from engine.errors import BadInput
-from trainer import prm
-from trainer.encoding import Encoded, Encoder, Item, Unusable, length
+from omegaprm.engine.errors import BadInput
+from omegaprm.trainer import prm
+from omegaprm.trainer.encoding import Encoded, Encoder, Item, Unusable, length
 
 __all__ = ["Item", "Scorer", "StepScores"]
 
@@ -78,7 +78,7 @@ class Scorer(StepScores):
     """A PRM folder, or any policy folder: one that lacks <prm> is given it in memory.
 
     batch_size: solutions a forward pass. device: where it runs, by default a GPU if there is one. date: for a chat
-    template that writes today's, by default the one that the folder records (see engine.template_date).
+    template that writes today's, by default the one that the folder records (see omegaprm.engine.template_date).
     Errors: ConfigurationError where the folder cannot be loaded, BadInput where an image cannot be read.
     """
 

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import msgspec
 
-from engine.errors import BadInput, ConfigurationError, Drained
-from engine.files import write_whole
-from engine.records import Candidates
+from omegaprm.engine.errors import BadInput, ConfigurationError, Drained
+from omegaprm.engine.files import write_whole
+from omegaprm.engine.records import Candidates
 
 if TYPE_CHECKING:
-    from evaluator.scorer import Item
+    from omegaprm.evaluator.scorer import Item
 
 BATCHES_AT_ONCE = 4
 """Batches between two looks at the signals and the clock; the scorer sorts them by length."""
@@ -68,7 +68,7 @@ class Scored(NamedTuple):
 
 def items_of(candidates: Sequence[Candidates], images: Sequence[tuple[str, ...]]) -> list[list[Item]]:
     """What the PRM reads for every candidate: [problem][candidate]."""
-    from evaluator.scorer import Item
+    from omegaprm.evaluator.scorer import Item
 
     return [
         [Item(problem.question, steps, of_problem) for steps in problem.solutions_splits]

@@ -13,14 +13,14 @@ from collections.abc import Awaitable, Callable
 from aiohttp import web
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-from engine.errors import EngineDied, OmegaprmError, UsageError
-from engine.lifecycle import drain_on_signal
-from evaluator.batching import Batcher, Full
-from evaluator.config import EvaluateConfig
-from evaluator.models import scorer_of
-from evaluator.pooling_request import Refused, Solution, items_of, parse, response
-from evaluator.scoring import StepScorer
-from evaluator.serve_config import ServeConfig
+from omegaprm.engine.errors import EngineDied, OmegaprmError, UsageError
+from omegaprm.engine.lifecycle import drain_on_signal
+from omegaprm.evaluator.batching import Batcher, Full
+from omegaprm.evaluator.config import EvaluateConfig
+from omegaprm.evaluator.models import scorer_of
+from omegaprm.evaluator.pooling_request import Refused, Solution, items_of, parse, response
+from omegaprm.evaluator.scoring import StepScorer
+from omegaprm.evaluator.serve_config import ServeConfig
 
 RETRY_SECONDS = 1
 """What a client is told to wait when too much is waiting."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
-from engine.errors import UsageError
-from evaluator.config import Backend
+from omegaprm.engine.errors import UsageError
+from omegaprm.evaluator.config import Backend
 
 
 class ServeConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -11,9 +11,9 @@ from typing import Any
 
 import msgspec
 
-from engine import foreign
-from engine.errors import BadInput
-from evaluator.candidates import Broken, Rejected, image_names, require, resolve_images
+from omegaprm.engine import foreign
+from omegaprm.engine.errors import BadInput
+from omegaprm.evaluator.candidates import Broken, Rejected, image_names, require, resolve_images
 
 StepLabel = int | None
 """1: right, 0: wrong, None: neither is said."""

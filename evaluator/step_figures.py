@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from engine.errors import UsageError
-from evaluator.bootstrap import interval, ratio, resampled_means
-from evaluator.step_benchmarks import LabelledSolution
-from evaluator.step_level import THRESHOLD
+from omegaprm.engine.errors import UsageError
+from omegaprm.evaluator.bootstrap import interval, ratio, resampled_means
+from omegaprm.evaluator.step_benchmarks import LabelledSolution
+from omegaprm.evaluator.step_level import THRESHOLD
 
 Floats = npt.NDArray[np.float64]
 Scores = Sequence[Sequence[float]]

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from evaluator.table import number, print_figures, print_step_level, with_interval
+from omegaprm.evaluator.table import number, print_figures, print_step_level, with_interval
 
 Figures = Mapping[str, Any]
 

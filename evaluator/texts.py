@@ -12,9 +12,9 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from engine.records import Candidates
-from evaluator.best_of_n import ProblemScores, answers_of, figures
-from evaluator.voting import normalise
+from omegaprm.engine.records import Candidates
+from omegaprm.evaluator.best_of_n import ProblemScores, answers_of, figures
+from omegaprm.evaluator.voting import normalise
 
 LEFT_OUT = ("curves", "draws", "seed")
 

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from engine.records import Candidates
-from evaluator.best_of_n import curves_of
-from evaluator.candidates import load
-from evaluator.scoring import Scores, items_of
+from omegaprm.engine.records import Candidates
+from omegaprm.evaluator.best_of_n import curves_of
+from omegaprm.evaluator.candidates import load
+from omegaprm.evaluator.scoring import Scores, items_of
 
 if TYPE_CHECKING:
-    from evaluator.scorer import Item
+    from omegaprm.evaluator.scorer import Item
 
 FLAG = "--validation-candidates"
 ROOT_FLAG = "--validation-image-root"

@@ -15,18 +15,18 @@ from typing import Any
 import torch
 from transformers import AutoConfig
 
-from engine.config import EngineOptions
-from engine.errors import ConfigurationError, EngineDied
-from engine.policy import vllm_engine
-from evaluator.scorer import Item, StepScores
-from trainer.encoding import Encoded, Encoder, open_image
+from omegaprm.engine.config import EngineOptions
+from omegaprm.engine.errors import ConfigurationError, EngineDied
+from omegaprm.engine.policy import vllm_engine
+from omegaprm.evaluator.scorer import Item, StepScores
+from omegaprm.trainer.encoding import Encoded, Encoder, open_image
 
 TOKENS_A_STEP = 8192
 """Tokens of one engine step on a CPU, or the model's context where that is more."""
 
 
 class VllmScorer(StepScores):
-    """A PRM folder on vLLM; see evaluator.scorer.Scorer for what it promises.
+    """A PRM folder on vLLM; see omegaprm.evaluator.scorer.Scorer for what it promises.
 
     Errors beside those: ConfigurationError where the folder's tokenizer and weights lack <prm> (an untrained
     policy is scored by transformers) or vLLM refuses the model, EngineDied where vLLM fails later.

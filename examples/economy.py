@@ -16,23 +16,23 @@ import time
 from pathlib import Path
 from typing import Any
 
-from engine import commands
-from engine.annotate import grow_all, start_judge
-from engine.config import AnnotateConfig
-from engine.errors import OmegaprmError
-from engine.export import ExportConfig, export
-from engine.fingerprint import fingerprint, later_defaults
-from engine.lifecycle import drain_on_signal
-from engine.meter import Meter
-from engine.opening import read_seeds, start_policy
-from engine.policy.base import Policy
-from engine.store import Store
 from examples import linear
 from examples.economy_figures import linear_counts, table, tree_counts
 from examples.generate import FAMILIES, generate
 from examples.pool import Pool, PooledPolicy
 from examples.quickstart import POLICY, SAMPLING
 from examples.slipping import SlippingPolicy
+from omegaprm.engine import commands
+from omegaprm.engine.annotate import grow_all, start_judge
+from omegaprm.engine.config import AnnotateConfig
+from omegaprm.engine.errors import OmegaprmError
+from omegaprm.engine.export import ExportConfig, export
+from omegaprm.engine.fingerprint import fingerprint, later_defaults
+from omegaprm.engine.lifecycle import drain_on_signal
+from omegaprm.engine.meter import Meter
+from omegaprm.engine.opening import read_seeds, start_policy
+from omegaprm.engine.policy.base import Policy
+from omegaprm.engine.store import Store
 
 VARIANTS: dict[str, dict[str, Any]] = {
     "k 16": {},

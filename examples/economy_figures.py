@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from engine import journal
-from engine.store import Store
 from examples.linear import Verdicts, Wrong
 from examples.truth import FAMILIES, Tally, checked_rows, family_of, read_truth, step_labels
+from omegaprm.engine import journal
+from omegaprm.engine.store import Store
 
 Counts = dict[str, Counter[str]]
 """By problem: rollouts, labels (of all rows), and the fields of truth.Tally that are counts."""

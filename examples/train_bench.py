@@ -15,15 +15,15 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from engine.bench.clock import machine
-from engine.bench.figures import Measured
-from engine.errors import BadInput
-from engine.records import process_text
 from examples.sums.problems import make
 from examples.working import reduction_steps
+from omegaprm.engine.bench.clock import machine
+from omegaprm.engine.bench.figures import Measured
+from omegaprm.engine.errors import BadInput
+from omegaprm.engine.records import process_text
 
 if TYPE_CHECKING:
-    from engine.bench.run import Run
+    from omegaprm.engine.bench.run import Run
 
 BATCH_SIZE = 32
 NUM_STEPS = 20
@@ -62,8 +62,8 @@ def write_rows(path: Path, num: int) -> Path:
 
 
 def measured(model: str, repeats: int) -> list[dict[str, Any]]:
-    from trainer.config import TrainConfig
-    from trainer.throughput import measure as race
+    from omegaprm.trainer.config import TrainConfig
+    from omegaprm.trainer.throughput import measure as race
 
     with TemporaryDirectory() as folder:
         rows = write_rows(Path(folder) / "rows.jsonl", BATCH_SIZE * NUM_STEPS)

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from engine.records import parse_process_text
 from examples.checker import first_error
+from omegaprm.engine.records import parse_process_text
 
 FAMILIES = ("sums", "digits")
 Digits = dict[str, dict[str, int]]

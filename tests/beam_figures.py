@@ -13,12 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from evaluator.best_of_n import curves_of
-from evaluator.bootstrap import interval, resampled_means
-from evaluator.candidates import load
-from evaluator.scorer import Item
-from evaluator.scoring import digest
 from examples.truth import FAMILIES, family_of
+from omegaprm.evaluator.best_of_n import curves_of
+from omegaprm.evaluator.bootstrap import interval, resampled_means
+from omegaprm.evaluator.candidates import load
+from omegaprm.evaluator.scorer import Item
+from omegaprm.evaluator.scoring import digest
 
 DRAWS = 2000
 BEAM, ANY_BEAM = "beam search, its first candidate", "any of the beams right"

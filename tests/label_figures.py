@@ -14,11 +14,11 @@ from contextlib import redirect_stdout
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from engine import commands
-from engine.export import ExportConfig, export
-from engine.records import parse_process_text
 from examples.checker import first_error
 from examples.truth import Digits, family_of, read_truth
+from omegaprm.engine import commands
+from omegaprm.engine.export import ExportConfig, export
+from omegaprm.engine.records import parse_process_text
 from tests.step_judge_figures import step_quality
 
 

@@ -19,12 +19,12 @@ from pathlib import Path
 
 import msgspec
 
-from engine.export import ExportConfig, export
-from engine.records import parse_process_text
-from engine.step_judge import JudgeStepsConfig, run_judge_steps
 from examples.checker import first_error
 from examples.quickstart import Quickstart, Size
 from examples.truth import FAMILIES, Digits, family_of, label_quality, read_truth
+from omegaprm.engine.export import ExportConfig, export
+from omegaprm.engine.records import parse_process_text
+from omegaprm.engine.step_judge import JudgeStepsConfig, run_judge_steps
 from tests.fakes.chat_server import serving
 
 SOURCES = ("mc", "judge", "consensus")

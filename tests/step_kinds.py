@@ -15,9 +15,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from evaluator.scorer import Item
-from evaluator.scoring import digest
-from evaluator.step_level import auc
+from omegaprm.evaluator.scorer import Item
+from omegaprm.evaluator.scoring import digest
+from omegaprm.evaluator.step_level import auc
 
 READING = re.compile(r"(?:read )?[a-z]\s*(?: is |=|:)\s*-?\d+")
 KINDS = ("reading", "formula", "calculation", "answer")

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.store import Store
+from omegaprm.engine.store import Store
 
 ROOT = Path(__file__).resolve().parents[1]
 BIN = ROOT / "bin"

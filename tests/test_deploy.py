@@ -16,9 +16,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from engine import errors
-from engine.config import AnnotateConfig
-from engine.export import ExportConfig, export
+from omegaprm.engine import errors
+from omegaprm.engine.config import AnnotateConfig
+from omegaprm.engine.export import ExportConfig, export
 from tests.fakes.annotate import PAUSE
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -17,13 +17,13 @@ import pytest
 from PIL import Image
 
 from docs import make_reference
-from engine import commands, errors, problems, records
-from engine.few_shot import read_examples
-from engine.metrics import FIGURES
-from engine.presets import PRESETS
-from engine.prompts import StepFormat
-from evaluator import candidates
-from trainer import rows
+from omegaprm.engine import commands, errors, problems, records
+from omegaprm.engine.few_shot import read_examples
+from omegaprm.engine.metrics import FIGURES
+from omegaprm.engine.presets import PRESETS
+from omegaprm.engine.prompts import StepFormat
+from omegaprm.evaluator import candidates
+from omegaprm.trainer import rows
 
 ROOT = Path(__file__).resolve().parents[1]
 README, CONTRIBUTING, FORMATS = ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "docs" / "formats.md"
@@ -315,16 +315,17 @@ def test_packages_import_what_contributing_allows(package: str) -> None:
     assert all(is_module(name) for name in allowed)
     foreign = {*PACKAGES, "examples", "tests"} - {package}
     for file in sorted((ROOT / package).rglob("*.py")):
-        crossing = {name for name in imports(file) if name.partition(".")[0] in foreign}
+        crossing = {name for name in imports(file) if name.removeprefix("omegaprm.").partition(".")[0] in foreign}
         assert crossing <= allowed, file.relative_to(ROOT)
 
 
 def test_the_import_reader_sees_every_form(tmp_path: Path) -> None:
     file = tmp_path / "module.py"
     file.write_text(
-        "import trainer.prm\ndef f():\n    from engine import tree\n    from engine.records import Problem\n"
+        "import omegaprm.trainer.prm\ndef f():\n    from omegaprm.engine import tree\n"
+        "    from omegaprm.engine.records import Problem\n"
     )
-    assert sorted(imports(file)) == ["engine.records", "engine.tree", "trainer.prm"]
+    assert sorted(imports(file)) == ["omegaprm.engine.records", "omegaprm.engine.tree", "omegaprm.trainer.prm"]
 
 
 def test_the_checker_serves_the_report_and_the_tests_alone() -> None:
@@ -355,7 +356,9 @@ def test_modules_named_in_the_documents_exist() -> None:
     named = {
         name
         for document in DOCUMENTS
-        for name in re.findall(r"`((?:engine|trainer|evaluator|examples)(?:\.\w+)+)`", document.read_text())
+        for name in re.findall(
+            r"`((?:(?:omegaprm\.)?(?:engine|trainer|evaluator)|examples)(?:\.\w+)+)`", document.read_text()
+        )
     }
     assert named
     assert [name for name in sorted(named) if not (is_module(name) or is_in_module(name))] == []

@@ -16,24 +16,24 @@ import msgspec
 import pytest
 from PIL import Image
 
-from engine import commands, journal
-from engine.annotate import annotate
-from engine.config import AnnotateConfig, RolloutConfig
-from engine.export import ExportConfig, export
-from engine.import_trees import ImportTreesConfig, import_trees
-from engine.presets import PRESETS
-from engine.problems import SeedSet, read_problems
-from engine.rollout import run, start_judge
-from engine.step_asking import _data_urls
-from engine.store import Store
-from engine.view.pictures import picture
-from evaluator.candidates import load
-from evaluator.config import EvaluateConfig
-from evaluator.evaluate import evaluate
+from omegaprm.engine import commands, journal
+from omegaprm.engine.annotate import annotate
+from omegaprm.engine.config import AnnotateConfig, RolloutConfig
+from omegaprm.engine.export import ExportConfig, export
+from omegaprm.engine.import_trees import ImportTreesConfig, import_trees
+from omegaprm.engine.presets import PRESETS
+from omegaprm.engine.problems import SeedSet, read_problems
+from omegaprm.engine.rollout import run, start_judge
+from omegaprm.engine.step_asking import _data_urls
+from omegaprm.engine.store import Store
+from omegaprm.engine.view.pictures import picture
+from omegaprm.evaluator.candidates import load
+from omegaprm.evaluator.config import EvaluateConfig
+from omegaprm.evaluator.evaluate import evaluate
+from omegaprm.trainer import rows
 from tests.conftest import ROOT
 from tests.fakes.policy import ScriptedPolicy
 from tests.fakes.scorer import ScriptedScorer
-from trainer import rows
 
 NUM_PROBLEMS = 18
 NUM_CHUNKS = 16

@@ -10,9 +10,9 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-from engine import journal
-from engine.store import Store
 from examples.truth import family_of
+from omegaprm.engine import journal
+from omegaprm.engine.store import Store
 
 Key = tuple[str, str]
 """A family, and "root" or "prefix"."""

@@ -10,8 +10,8 @@ import deepspeed
 import torch
 from transformers import TrainingArguments
 
-from engine.errors import ConfigurationError, UsageError
-from trainer.config import TrainConfig
+from omegaprm.engine.errors import ConfigurationError, UsageError
+from omegaprm.trainer.config import TrainConfig
 
 CONFIGS = Path(__file__).parent / "configs"
 LARGEST_MICRO_BATCH = {"cpu": 32, "gpu": 4}

@@ -11,10 +11,10 @@ import msgspec
 import torch
 from torch.utils.data import Dataset, Sampler
 
-from engine.records import TrainingRow
-from trainer.encoding import Encoded, Encoder, Item, Unusable, length
-from trainer.rows import Part
-from trainer.targets import LossRule, pairs, problem_of, problem_weights
+from omegaprm.engine.records import TrainingRow
+from omegaprm.trainer.encoding import Encoded, Encoder, Item, Unusable, length
+from omegaprm.trainer.rows import Part
+from omegaprm.trainer.targets import LossRule, pairs, problem_of, problem_weights
 
 MAX_KEPT_BYTES = 2**31
 """Image features past this much memory are made again whenever their row is due."""

@@ -14,15 +14,15 @@ import torch
 from torch import distributed
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from trainer.batches import EncodedRows, LengthGrouped
-from trainer.config import TrainConfig
-from trainer.held_out import num_since_best
-from trainer.record import Record
-from trainer.stop import StopRequest
-from trainer.validation import ScoredOnTheWay
+from omegaprm.trainer.batches import EncodedRows, LengthGrouped
+from omegaprm.trainer.config import TrainConfig
+from omegaprm.trainer.held_out import num_since_best
+from omegaprm.trainer.record import Record
+from omegaprm.trainer.stop import StopRequest
+from omegaprm.trainer.validation import ScoredOnTheWay
 
 if TYPE_CHECKING:
-    from trainer.learner import Learner
+    from omegaprm.trainer.learner import Learner
 
 LOOKS_A_TRAINING = 10
 VALIDATION = "validation_"

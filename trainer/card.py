@@ -8,8 +8,8 @@ from typing import Any
 
 import msgspec
 
-from engine import template_date
-from trainer.config import TrainConfig
+from omegaprm.engine import template_date
+from omegaprm.trainer.config import TrainConfig
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):

@@ -6,10 +6,10 @@ from typing import Literal
 
 import msgspec
 
-from engine import template_date
-from engine.errors import UsageError
-from trainer.selection import Select, SelectionRule
-from trainer.targets import LossRule, Target
+from omegaprm.engine import template_date
+from omegaprm.engine.errors import UsageError
+from omegaprm.trainer.selection import Select, SelectionRule
+from omegaprm.trainer.targets import LossRule, Target
 
 Part = Literal["vision", "projector", "language"]
 

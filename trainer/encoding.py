@@ -18,10 +18,10 @@ from PIL import Image
 from tokenizers import AddedToken
 from transformers import AutoConfig, AutoProcessor
 
-from engine import template_date
-from engine.errors import ConfigurationError
-from engine.images import as_rgb
-from engine.records import PRM_TOKEN, process_text
+from omegaprm.engine import template_date
+from omegaprm.engine.errors import ConfigurationError
+from omegaprm.engine.images import as_rgb
+from omegaprm.engine.records import PRM_TOKEN, process_text
 
 Encoded = dict[str, torch.Tensor]
 """What the processor returns for one row: tensors of shape (1, tokens), and features of its images."""

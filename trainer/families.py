@@ -15,7 +15,7 @@ from typing import Any
 from torch import nn
 from transformers import AutoModelForCausalLM, AutoModelForImageTextToText, PreTrainedModel
 
-from trainer.config import Part
+from omegaprm.trainer.config import Part
 
 VISION_TOWERS = {"vision_tower", "vision_model", "visual", "vision_encoder"}
 PROJECTORS = {"multi_modal_projector", "merger", "deepstack_merger_list", "connector"}

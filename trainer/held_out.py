@@ -14,8 +14,8 @@ import torch
 from sklearn.metrics import roc_auc_score
 from torch import distributed
 
-from trainer.batches import EncodedRows
-from trainer.prm import step_loss, step_scores
+from omegaprm.trainer.batches import EncodedRows
+from omegaprm.trainer.prm import step_loss, step_scores
 
 T = TypeVar("T")
 Floats = npt.NDArray[np.float64]

@@ -16,8 +16,8 @@ from typing import Any, NoReturn
 
 import psutil  # type: ignore[import-untyped]
 
-from engine.errors import Drained, UsageError
-from trainer.stop import SIGNALS
+from omegaprm.engine.errors import Drained, UsageError
+from omegaprm.trainer.stop import SIGNALS
 
 LEFT_TO_TORCHRUN = "SIGHUP,SIGQUIT"
 

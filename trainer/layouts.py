@@ -16,8 +16,8 @@ from typing import Any
 
 import msgspec
 
-from engine.image_paths import ImageError, resolve
-from engine.records import PRM_TOKEN, TrainingRow, parse_process_text
+from omegaprm.engine.image_paths import ImageError, resolve
+from omegaprm.engine.records import PRM_TOKEN, TrainingRow, parse_process_text
 
 IMAGE_PLACEHOLDER = "<image>\n"
 """What InternVL's own rows begin with, once an image; the chat template decides here."""

@@ -11,12 +11,12 @@ import torch
 from torch.utils.data import Sampler
 from transformers import PreTrainedModel, PrinterCallback, Trainer, TrainingArguments
 
-from trainer.batches import EncodedRows, LengthGrouped
-from trainer.callbacks import losses_on_the_way
-from trainer.config import TrainConfig
-from trainer.encoding import Encoded, Encoder
-from trainer.held_out import Figures, Forward, look, num_since_best, score
-from trainer.prm import step_logits, step_loss
+from omegaprm.trainer.batches import EncodedRows, LengthGrouped
+from omegaprm.trainer.callbacks import losses_on_the_way
+from omegaprm.trainer.config import TrainConfig
+from omegaprm.trainer.encoding import Encoded, Encoder
+from omegaprm.trainer.held_out import Figures, Forward, look, num_since_best, score
+from omegaprm.trainer.prm import step_logits, step_loss
 
 
 class Learner(Trainer):

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from engine.foreign import BOM
+from omegaprm.engine.foreign import BOM
 
 LIST_BEGINS_WITHIN = 1 << 16
 """Bytes of white space before the "[" of a list at the most."""

@@ -9,10 +9,10 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import PreTrainedModel
 from transformers.integrations.deepspeed import unset_hf_deepspeed_config
 
-from trainer import prm
-from trainer.config import TrainConfig
-from trainer.encoding import Encoder
-from trainer.families import linear_layers
+from omegaprm.trainer import prm
+from omegaprm.trainer.config import TrainConfig
+from omegaprm.trainer.encoding import Encoder
+from omegaprm.trainer.families import linear_layers
 
 ADAPTER = "adapter"
 """Folder of the adapters alone, beside the merged PRM."""

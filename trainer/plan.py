@@ -13,10 +13,10 @@ import torch
 from torch import nn
 from transformers import AutoConfig, PretrainedConfig, PreTrainedModel
 
-from engine.errors import ConfigurationError
-from trainer.arguments import micro_batch_size
-from trainer.config import TrainConfig
-from trainer.families import auto_class, freeze, linear_layers, part_of
+from omegaprm.engine.errors import ConfigurationError
+from omegaprm.trainer.arguments import micro_batch_size
+from omegaprm.trainer.config import TrainConfig
+from omegaprm.trainer.families import auto_class, freeze, linear_layers, part_of
 
 GIB = 2**30
 BF16_BYTES = {"parameters": 2, "gradients": 2, "optimiser": 12}

@@ -1,6 +1,6 @@
 """The PRM: a policy's own network, read at each <prm> through the logits of "Yes" and "No".
 
-The score of a step is softmax over these two; the loss is cross-entropy against the pairs of trainer.targets.
+The score of a step is softmax over these two; the loss is cross-entropy against the pairs of omegaprm.trainer.targets.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from transformers import AutoConfig, PreTrainedModel
 from transformers.integrations import is_deepspeed_zero3_enabled
 from transformers.utils import is_flash_attn_2_available, logging
 
-from engine.errors import ConfigurationError
-from trainer.encoding import Encoded, Encoder, ScoreTokens
-from trainer.families import auto_class
+from omegaprm.engine.errors import ConfigurationError
+from omegaprm.trainer.encoding import Encoded, Encoder, ScoreTokens
+from omegaprm.trainer.families import auto_class
 
 ATTENTION = {"sdpa": "sdpa", "flash": "flash_attention_2", "eager": "eager"}
 
@@ -104,7 +104,7 @@ def _only(head: nn.Linear, at: torch.Tensor, rows: torch.Tensor) -> Iterator[Non
 
 
 def step_loss(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """Sum of -(yes log p + no log(1 - p)) over (steps, 2) logits and (steps, 2) targets of trainer.targets."""
+    """Sum of -(yes log p + no log(1 - p)) over (steps, 2) logits and (steps, 2) targets of omegaprm.trainer.targets."""
     return -(targets * logits.float().log_softmax(dim=-1)).sum()
 
 

@@ -25,10 +25,10 @@ from typing import IO, Any
 
 import msgspec
 
-from engine import template_date
-from engine.errors import ConfigurationError, StoreFailed, StoreHeld
-from engine.files import write_whole
-from trainer.config import WITHOUT_EFFECT, TrainConfig
+from omegaprm.engine import template_date
+from omegaprm.engine.errors import ConfigurationError, StoreFailed, StoreHeld
+from omegaprm.engine.files import write_whole
+from omegaprm.trainer.config import WITHOUT_EFFECT, TrainConfig
 
 COMPLETE = "complete"
 LOCK_FILE = "training.lock"

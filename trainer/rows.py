@@ -2,7 +2,7 @@
 
 A file of rows, JSONL or a JSON list, stands for itself, its image root its own folder; an InternVL meta file {name:
 {"root", "annotation", "data_augment", "repeat_time", "length"}} names several, with paths relative to the meta file's
-folder. The layouts of a line are those of trainer.layouts. Rows stay on disk: what is kept is where they stand.
+folder. The layouts of a line are those of trainer/layouts.py. Rows stay on disk: what is kept is where they stand.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from typing import Any, NamedTuple, overload
 
 import msgspec
 
-from engine.errors import BadInput
-from engine.foreign import BOM
-from engine.records import TrainingRow
-from trainer.layouts import Broken, parse
-from trainer.lines import is_list, lines
-from trainer.targets import LossRule, has_weight
+from omegaprm.engine.errors import BadInput
+from omegaprm.engine.foreign import BOM
+from omegaprm.engine.records import TrainingRow
+from omegaprm.trainer.layouts import Broken, parse
+from omegaprm.trainer.lines import is_list, lines
+from omegaprm.trainer.targets import LossRule, has_weight
 
 MAX_REASONS_KEPT = 5
 PRM800K_KEYS = {"question", "label"}

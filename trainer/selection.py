@@ -13,9 +13,9 @@ from typing import Literal
 
 import msgspec
 
-from engine.records import TrainingRow
-from trainer.rows import Part
-from trainer.targets import Problem, problem_of
+from omegaprm.engine.records import TrainingRow
+from omegaprm.trainer.rows import Part
+from omegaprm.trainer.targets import Problem, problem_of
 
 Select = Literal["all", "balanced", "distinct"]
 Count = tuple[int, int]

@@ -12,7 +12,7 @@ from typing import Literal
 
 import msgspec
 
-from engine.records import TrainingRow
+from omegaprm.engine.records import TrainingRow
 
 Target = Literal["soft", "hard", "counts"]
 Pair = tuple[float, float]

@@ -17,13 +17,13 @@ import torch
 from torch.utils.data import DataLoader
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from engine.errors import BadInput, UsageError
-from trainer import environment, families, prm, rows
-from trainer.arguments import arguments, deepspeed_config, join_processes
-from trainer.batches import EncodedRows
-from trainer.config import TrainConfig
-from trainer.encoding import Encoded, Encoder
-from trainer.learner import Learner
+from omegaprm.engine.errors import BadInput, UsageError
+from omegaprm.trainer import environment, families, prm, rows
+from omegaprm.trainer.arguments import arguments, deepspeed_config, join_processes
+from omegaprm.trainer.batches import EncodedRows
+from omegaprm.trainer.config import TrainConfig
+from omegaprm.trainer.encoding import Encoded, Encoder
+from omegaprm.trainer.learner import Learner
 
 NUM_WARM_STEPS = 2
 """First steps, which also allocate, are left out of the clock."""

@@ -8,19 +8,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from engine.errors import BadInput, ConfigurationError
-from trainer import environment, launching, rows, validation
-from trainer.config import TrainConfig
-from trainer.record import Record, identity
-from trainer.stop import StopRequest, drained
+from omegaprm.engine.errors import BadInput, ConfigurationError
+from omegaprm.trainer import environment, launching, rows, validation
+from omegaprm.trainer.config import TrainConfig
+from omegaprm.trainer.record import Record, identity
+from omegaprm.trainer.stop import StopRequest, drained
 
 if TYPE_CHECKING:
-    from engine.records import TrainingRow
-    from trainer import card
-    from trainer.batches import EncodedRows
-    from trainer.encoding import Encoder
-    from trainer.learner import Learner
-    from trainer.validation import ReadValidation, ScoredOnTheWay, Validation
+    from omegaprm.engine.records import TrainingRow
+    from omegaprm.trainer import card
+    from omegaprm.trainer.batches import EncodedRows
+    from omegaprm.trainer.encoding import Encoder
+    from omegaprm.trainer.learner import Learner
+    from omegaprm.trainer.validation import ReadValidation, ScoredOnTheWay, Validation
 
 
 FEW_STEPS = 10
@@ -34,7 +34,7 @@ def train(config: TrainConfig, reader: ReadValidation | None = None) -> None:
     Errors: Drained after a signal, BadInput where no row or no candidate is usable, ConfigurationError.
     """
     if config.plan:
-        from trainer import plan
+        from omegaprm.trainer import plan
 
         print(plan.text(config))
         return
@@ -109,11 +109,11 @@ class _Training:
             _say(f"only {steps} at --batch-size {self._config.batch_size}: lower it, or raise --epochs, to learn more")
 
     def _set_up(self) -> tuple[Learner, EncodedRows, EncodedRows]:
-        from trainer import families, lora, prm
-        from trainer.arguments import arguments, join_processes
-        from trainer.batches import EncodedRows, hold_out
-        from trainer.encoding import Encoder
-        from trainer.learner import Learner
+        from omegaprm.trainer import families, lora, prm
+        from omegaprm.trainer.arguments import arguments, join_processes
+        from omegaprm.trainer.batches import EncodedRows, hold_out
+        from omegaprm.trainer.encoding import Encoder
+        from omegaprm.trainer.learner import Learner
 
         config = self._config
         prm.limit_threads()
@@ -143,8 +143,8 @@ class _Training:
 
     def _on_the_way(self, encoder: Encoder, several: bool) -> ScoredOnTheWay | None:
         """The candidates as inputs, cut at the model's own context as in bin/evaluate, whatever --max-length is."""
-        from trainer.encoding import Encoder
-        from trainer.validation import ScoredOnTheWay
+        from omegaprm.trainer.encoding import Encoder
+        from omegaprm.trainer.validation import ScoredOnTheWay
 
         if not self._candidates:
             return None
@@ -157,8 +157,8 @@ class _Training:
 
     def _taken(self) -> Sequence[TrainingRow]:
         """The rows that --select and the flags beside it take. BadInput where none is left."""
-        from trainer.selection import selected
-        from trainer.targets import has_weight
+        from omegaprm.trainer.selection import selected
+        from omegaprm.trainer.targets import has_weight
 
         config, rows = self._config, self._read.rows
         taken = selected(rows, config.selection_rule)
@@ -171,7 +171,7 @@ class _Training:
         return taken
 
     def _add_callbacks(self, learner: Learner, held: EncodedRows, on_the_way: ScoredOnTheWay | None) -> None:
-        from trainer.callbacks import Curves, Looks, Pace, Progress
+        from omegaprm.trainer.callbacks import Curves, Looks, Pace, Progress
 
         learner.add_callback(Pace(learner.order, self._record, self._stop))
         learner.add_callback(Progress(self._record))
@@ -183,8 +183,8 @@ class _Training:
     def _finish(self, learner: Learner, kept: EncodedRows, held: EncodedRows) -> None:
         import msgspec
 
-        from trainer import card, lora
-        from trainer.callbacks import looks_log, loss_log, validation_log
+        from omegaprm.trainer import card, lora
+        from omegaprm.trainer.callbacks import looks_log, loss_log, validation_log
 
         folder = self._record.folder
         outcome = self._outcome(learner, kept, held)
@@ -205,8 +205,8 @@ class _Training:
         _say(f"{folder}: finished, last loss {outcome.final_loss:.4f}")
 
     def _outcome(self, learner: Learner, kept: EncodedRows, held: EncodedRows) -> card.Outcome:
-        from trainer import card
-        from trainer.callbacks import loss_log, taken_look, taken_validation
+        from omegaprm.trainer import card
+        from omegaprm.trainer.callbacks import loss_log, taken_look, taken_validation
 
         labels = [label for row in kept.rows for label in row.labels if label is not None]
         taken = taken_look(learner.state, self._config)

@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
-from engine.errors import BadInput
-from engine.records import TrainingRow
-from trainer.config import TrainConfig
+from omegaprm.engine.errors import BadInput
+from omegaprm.engine.records import TrainingRow
+from omegaprm.trainer.config import TrainConfig
 
 if TYPE_CHECKING:
-    from trainer.encoding import Encoder, Item
-    from trainer.learner import Learner
+    from omegaprm.trainer.encoding import Encoder, Item
+    from omegaprm.trainer.learner import Learner
 
 Scores = list[list[list[float]]]
 """[problem][candidate][step]."""
@@ -55,7 +55,7 @@ class ScoredOnTheWay:
     def __init__(
         self, validation: Validation, encoder: Encoder, check: Callable[[], None], images_in_every_batch: bool
     ) -> None:
-        from trainer.batches import EncodedRows
+        from omegaprm.trainer.batches import EncodedRows
 
         self._validation = validation
         self._items = validation.items()
@@ -88,5 +88,7 @@ def read(config: TrainConfig, reader: ReadValidation | None) -> Validation | Non
     if not config.validation_candidates:
         return None
     if reader is None:
-        raise ValueError("validation_candidates: train() needs a reader of them, such as evaluator.validation.read")
+        raise ValueError(
+            "validation_candidates: train() needs a reader of them, such as omegaprm.evaluator.validation.read"
+        )
     return reader(config.validation_candidates, config.validation_image_root, config.validation_problems)

@@ -10,17 +10,17 @@ from pathlib import Path
 from typing import NamedTuple
 from unittest import mock
 
-from engine.bench import scripted
-from engine.bench.clock import Stopwatch
-from engine.bench.endpoint import MODEL, JudgeEndpoint
-from engine.config import SearchRule
-from engine.judge.endpoint import Endpoint
-from engine.judge.llm import LlmRule
-from engine.judge.math_rule import MathVerify
-from engine.records import Estimate, Problem
-from engine.scheduler import run_all
-from engine.store import Store
-from engine.store.database import Database, Write
+from omegaprm.engine.bench import scripted
+from omegaprm.engine.bench.clock import Stopwatch
+from omegaprm.engine.bench.endpoint import MODEL, JudgeEndpoint
+from omegaprm.engine.config import SearchRule
+from omegaprm.engine.judge.endpoint import Endpoint
+from omegaprm.engine.judge.llm import LlmRule
+from omegaprm.engine.judge.math_rule import MathVerify
+from omegaprm.engine.records import Estimate, Problem
+from omegaprm.engine.scheduler import run_all
+from omegaprm.engine.store import Store
+from omegaprm.engine.store.database import Database, Write
 
 SYNC_SECONDS = 0.02
 """What a sync takes more than on the disk itself, as on a slow one."""

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from tyro.conf import Positional
 
-from engine.bench.figures import FIGURES
-from engine.config import AnnotateConfig
-from engine.errors import UsageError
+from omegaprm.engine.bench.figures import FIGURES
+from omegaprm.engine.config import AnnotateConfig
+from omegaprm.engine.errors import UsageError
 
 _EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 

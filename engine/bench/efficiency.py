@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import time
 
-from engine.bench.clock import machine
-from engine.bench.figures import Conditions, Measured
-from engine.bench.growing import Grown, grow, seed_problems
-from engine.bench.recording import Recorder, Request
-from engine.bench.run import Run
+from omegaprm.engine.bench.clock import machine
+from omegaprm.engine.bench.figures import Conditions, Measured
+from omegaprm.engine.bench.growing import Grown, grow, seed_problems
+from omegaprm.engine.bench.recording import Recorder, Request
+from omegaprm.engine.bench.run import Run
 
 WARM_UP_PROBLEMS = 8
 

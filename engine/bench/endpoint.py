@@ -18,10 +18,10 @@ from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from multiprocessing.connection import Connection
 
-from engine.judge import exact
-from engine.judge.chatting import Reply
-from engine.judge.llm import ASKING, filled, read_verdict
-from engine.records import Problem, Verdict
+from omegaprm.engine.judge import exact
+from omegaprm.engine.judge.chatting import Reply
+from omegaprm.engine.judge.llm import ASKING, filled, read_verdict
+from omegaprm.engine.records import Problem, Verdict
 
 JUDGE_THREADS = 32
 """Answers that MM-PRM asks about at once."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 
 if TYPE_CHECKING:
-    from engine.bench.run import Run
+    from omegaprm.engine.bench.run import Run
 
 Conditions = dict[str, str | int | float]
 
@@ -74,12 +74,14 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 FIGURES = (
-    Figure("bytes_per_open_search", "engine.bench.memory:measure", "bytes", "lower", 64 * 1024),
-    Figure("resume_s_per_million", "engine.bench.resume:measure", "seconds a million rollouts", "lower", 20),
-    Figure("loop_rollouts_per_s", "engine.bench.loop:measure_rate", "rollouts/s", "higher", 10_000),
-    Figure("loop_lag_p99_ms", "engine.bench.loop:measure_lag", "ms", "lower", 50),
+    Figure("bytes_per_open_search", "omegaprm.engine.bench.memory:measure", "bytes", "lower", 64 * 1024),
+    Figure("resume_s_per_million", "omegaprm.engine.bench.resume:measure", "seconds a million rollouts", "lower", 20),
+    Figure("loop_rollouts_per_s", "omegaprm.engine.bench.loop:measure_rate", "rollouts/s", "higher", 10_000),
+    Figure("loop_lag_p99_ms", "omegaprm.engine.bench.loop:measure_lag", "ms", "lower", 50),
     Figure("train_tokens_per_s", "examples.train_bench:measure", "of a bare loop's tokens/s", "higher", 0.9),
-    Figure("engine_efficiency", "engine.bench.efficiency:measure", "share of the bare engine", "higher", 0.95),
-    Figure("speedup_over_serial", "engine.bench.serial:measure", "times as many labels a second", "higher", 10),
+    Figure("engine_efficiency", "omegaprm.engine.bench.efficiency:measure", "share of the bare engine", "higher", 0.95),
+    Figure(
+        "speedup_over_serial", "omegaprm.engine.bench.serial:measure", "times as many labels a second", "higher", 10
+    ),
 )
 """In the order of measuring: memory first, on a heap that nothing was freed on; the real engine last."""

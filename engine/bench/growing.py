@@ -14,18 +14,18 @@ from typing import NamedTuple
 import msgspec
 import psutil  # type: ignore[import-untyped]
 
-from engine import ahead
-from engine.bench.clock import Queues
-from engine.bench.run import Run
-from engine.config import SearchRule
-from engine.judge.base import Judge
-from engine.judge.cascade import Cascade
-from engine.policy.base import Policy
-from engine.problems import read_problems
-from engine.records import Estimate, Problem
-from engine.scheduler import run_all
-from engine.search import Search
-from engine.store import Store
+from omegaprm.engine import ahead
+from omegaprm.engine.bench.clock import Queues
+from omegaprm.engine.bench.run import Run
+from omegaprm.engine.config import SearchRule
+from omegaprm.engine.judge.base import Judge
+from omegaprm.engine.judge.cascade import Cascade
+from omegaprm.engine.policy.base import Policy
+from omegaprm.engine.problems import read_problems
+from omegaprm.engine.records import Estimate, Problem
+from omegaprm.engine.scheduler import run_all
+from omegaprm.engine.search import Search
+from omegaprm.engine.store import Store
 
 
 class Grown(NamedTuple):

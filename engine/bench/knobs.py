@@ -1,10 +1,10 @@
-"""What each throughput flag buys on this machine: python -m engine.bench.knobs [KNOB ...] [--out FILE]
+"""What each throughput flag buys on this machine: python -m omegaprm.engine.bench.knobs [KNOB ...] [--out FILE]
 
 Each knob of the engine is measured in a turn of its own: the plain run, then the same problems under each of its
 settings, all on the bundled policy with an empty prefix cache. A setting that the engine is started with gets an engine
 of its own, which lives beside the plain one. Time that the engine's busiest thread stood in line for a core is left
 out. The table also says whether a run stored the very estimates of the plain one. Knobs beside the engine
-(engine.bench.beside) are measured on scripted parts.
+(omegaprm.engine.bench.beside) are measured on scripted parts.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from engine.bench.beside import BESIDE, Row
-from engine.bench.clock import machine
-from engine.bench.config import BenchConfig
-from engine.bench.growing import Grown, grow, seed_problems
-from engine.bench.recording import Recorder
-from engine.bench.run import Run
-from engine.config import EngineOptions
-from engine.policy.bounded import Bound
+from omegaprm.engine.bench.beside import BESIDE, Row
+from omegaprm.engine.bench.clock import machine
+from omegaprm.engine.bench.config import BenchConfig
+from omegaprm.engine.bench.growing import Grown, grow, seed_problems
+from omegaprm.engine.bench.recording import Recorder
+from omegaprm.engine.bench.run import Run
+from omegaprm.engine.config import EngineOptions
+from omegaprm.engine.policy.bounded import Bound
 
 Flags = dict[str, Any]
 

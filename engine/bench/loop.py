@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import shutil
 
-from engine.bench import scripted
-from engine.bench.clock import Elapsed, Stopwatch, heartbeat, machine, percentile
-from engine.bench.figures import Conditions, Measured
-from engine.bench.run import Run
-from engine.collector import rare_collections
-from engine.config import SearchRule
-from engine.records import Estimate
-from engine.scheduler import run_all
-from engine.store import Store
+from omegaprm.engine.bench import scripted
+from omegaprm.engine.bench.clock import Elapsed, Stopwatch, heartbeat, machine, percentile
+from omegaprm.engine.bench.figures import Conditions, Measured
+from omegaprm.engine.bench.run import Run
+from omegaprm.engine.collector import rare_collections
+from omegaprm.engine.config import SearchRule
+from omegaprm.engine.records import Estimate
+from omegaprm.engine.scheduler import run_all
+from omegaprm.engine.store import Store
 
 RATE_PROBLEMS, RATE_OPEN, RATE_BUDGET = 512, 512, 208
 LAG_PROBLEMS, LAG_OPEN, LAG_BUDGET = 4096, 4096, 48

@@ -6,13 +6,13 @@ import asyncio
 from collections.abc import Iterator, Sequence
 from typing import cast
 
-from engine.bench import scripted
-from engine.bench.clock import machine, private_bytes, settle
-from engine.bench.figures import Conditions, Measured
-from engine.bench.resume import NUM_ROLLOUTS, NUM_TEMPLATES, RULE
-from engine.bench.run import Run
-from engine.records import Problem
-from engine.store import Store, Write, pack, problem_key
+from omegaprm.engine.bench import scripted
+from omegaprm.engine.bench.clock import machine, private_bytes, settle
+from omegaprm.engine.bench.figures import Conditions, Measured
+from omegaprm.engine.bench.resume import NUM_ROLLOUTS, NUM_TEMPLATES, RULE
+from omegaprm.engine.bench.run import Run
+from omegaprm.engine.records import Problem
+from omegaprm.engine.store import Store, Write, pack, problem_key
 
 NUM_SEARCHES = 10_000
 REPORT_EVERY = 2_500

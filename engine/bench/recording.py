@@ -6,12 +6,12 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from engine.config import AnnotateConfig, EngineOptions, Sampling
-from engine.few_shot import read_examples
-from engine.policy import vllm_engine
-from engine.policy.base import Policy
-from engine.policy.bounded import Bound
-from engine.policy.vllm_policy import VllmPolicy
+from omegaprm.engine.config import AnnotateConfig, EngineOptions, Sampling
+from omegaprm.engine.few_shot import read_examples
+from omegaprm.engine.policy import vllm_engine
+from omegaprm.engine.policy.base import Policy
+from omegaprm.engine.policy.bounded import Bound
+from omegaprm.engine.policy.vllm_policy import VllmPolicy
 
 
 class Request(NamedTuple):

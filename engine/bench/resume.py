@@ -6,14 +6,14 @@ import asyncio
 import shutil
 from pathlib import Path
 
-from engine import journal
-from engine.bench import scripted
-from engine.bench.clock import Stopwatch, machine
-from engine.bench.figures import Conditions, Measured
-from engine.bench.run import Run
-from engine.config import SearchRule
-from engine.records import Estimate, Problem, ProblemRecord
-from engine.store import Store, Write
+from omegaprm.engine import journal
+from omegaprm.engine.bench import scripted
+from omegaprm.engine.bench.clock import Stopwatch, machine
+from omegaprm.engine.bench.figures import Conditions, Measured
+from omegaprm.engine.bench.run import Run
+from omegaprm.engine.config import SearchRule
+from omegaprm.engine.records import Estimate, Problem, ProblemRecord
+from omegaprm.engine.store import Store, Write
 
 NUM_ROLLOUTS = 992
 """Of each search: 62 estimates of 16."""

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import msgspec
 
-from engine.bench.config import BenchConfig
-from engine.bench.figures import FIGURES, Entry, Figure
-from engine.bench.recording import Recorder
-from engine.errors import BadInput, StoreFailed
+from omegaprm.engine.bench.config import BenchConfig
+from omegaprm.engine.bench.figures import FIGURES, Entry, Figure
+from omegaprm.engine.bench.recording import Recorder
+from omegaprm.engine.errors import BadInput, StoreFailed
 
 Entries = dict[str, Entry]
 

@@ -12,14 +12,14 @@ import random
 import zlib
 from collections.abc import Awaitable, Callable
 
-from engine.config import SearchRule
-from engine.policy.base import Completion, Policy, Prompt
-from engine.prompts import parse
-from engine.records import Estimate, Problem, Rollout, Verdict
-from engine.search import Search
-from engine.seeds import derive_seed
-from engine.store import Store
-from engine.tree import Tree, apply, next_want
+from omegaprm.engine.config import SearchRule
+from omegaprm.engine.policy.base import Completion, Policy, Prompt
+from omegaprm.engine.prompts import parse
+from omegaprm.engine.records import Estimate, Problem, Rollout, Verdict
+from omegaprm.engine.search import Search
+from omegaprm.engine.seeds import derive_seed
+from omegaprm.engine.store import Store
+from omegaprm.engine.tree import Tree, apply, next_want
 
 SLIP = "slip"
 SLIP_RATE = 0.12

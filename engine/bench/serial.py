@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import msgspec
 
-from engine.bench.clock import machine
-from engine.bench.endpoint import HttpJudge, JudgeEndpoint
-from engine.bench.figures import Conditions, Measured
-from engine.bench.growing import Grown, grow, seed_problems
-from engine.bench.run import Run
-from engine.config import SearchRule
+from omegaprm.engine.bench.clock import machine
+from omegaprm.engine.bench.endpoint import HttpJudge, JudgeEndpoint
+from omegaprm.engine.bench.figures import Conditions, Measured
+from omegaprm.engine.bench.growing import Grown, grow, seed_problems
+from omegaprm.engine.bench.run import Run
+from omegaprm.engine.config import SearchRule
 
 
 async def measure(run: Run) -> Measured:

@@ -1,5 +1,5 @@
 """Verdicts on final answers. See base.Judge for what a judge must do."""
 
-from engine.judge.base import Judge
+from omegaprm.engine.judge.base import Judge
 
 __all__ = ["Judge"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from engine.records import Problem, Verdict
+from omegaprm.engine.records import Problem, Verdict
 
 
 class Judge(Protocol):

@@ -13,13 +13,13 @@ import hashlib
 from collections import Counter, OrderedDict
 from typing import Protocol
 
-from engine.judge import exact
-from engine.judge.flags import RULES_VERSION
-from engine.judge.llm import LlmRule
-from engine.judge.math_rule import MathVerify
-from engine.judge.verbal import OTHER_WORD
-from engine.load import JudgeLoad
-from engine.records import Problem, Verdict
+from omegaprm.engine.judge import exact
+from omegaprm.engine.judge.flags import RULES_VERSION
+from omegaprm.engine.judge.llm import LlmRule
+from omegaprm.engine.judge.math_rule import MathVerify
+from omegaprm.engine.judge.verbal import OTHER_WORD
+from omegaprm.engine.load import JudgeLoad
+from omegaprm.engine.records import Problem, Verdict
 
 MAX_VERDICTS_IN_MEMORY = 100_000
 """Verdicts kept in memory, the least recently used leave first; about 250 bytes each."""

@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator
 from functools import lru_cache
 
-from engine.judge import quantities
-from engine.judge.answers import normalise
+from omegaprm.engine.judge import quantities
+from omegaprm.engine.judge.answers import normalise
 
 MAX_QUESTION_CHARS = 20_000
 """Options are not looked for in a longer question."""

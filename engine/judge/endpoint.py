@@ -18,10 +18,10 @@ from typing import Any, NoReturn, Protocol, TypeVar
 import aiohttp
 import msgspec
 
-from engine import log
-from engine.errors import ConfigurationError, JudgeUnreachable, OmegaprmError
-from engine.judge.chatting import Reply, Spent, Unanswered, Usage
-from engine.judge.circuit import Circuit, Pace, retry_after_seconds
+from omegaprm.engine import log
+from omegaprm.engine.errors import ConfigurationError, JudgeUnreachable, OmegaprmError
+from omegaprm.engine.judge.chatting import Reply, Spent, Unanswered, Usage
+from omegaprm.engine.judge.circuit import Circuit, Pace, retry_after_seconds
 
 MAX_BODY_BYTES = 1 << 20
 """A longer body is not read to its end and is no reply."""

@@ -9,11 +9,11 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-from engine.judge import choices, lists, quantities, sentences, units, verbal
-from engine.judge.answers import MAX_ANSWER_CHARS, normalise
-from engine.judge.quantities import Quantity
-from engine.judge.values import UNIT, compare_quantities, same_value
-from engine.records import Verdict
+from omegaprm.engine.judge import choices, lists, quantities, sentences, units, verbal
+from omegaprm.engine.judge.answers import MAX_ANSWER_CHARS, normalise
+from omegaprm.engine.judge.quantities import Quantity
+from omegaprm.engine.judge.values import UNIT, compare_quantities, same_value
+from omegaprm.engine.records import Verdict
 
 __all__ = ["MAX_ANSWER_CHARS", "compared", "decide", "form", "normalise", "same_value"]
 

@@ -7,8 +7,8 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from engine.errors import UsageError
-from engine.policy.checkpoint import model_digest
+from omegaprm.engine.errors import UsageError
+from omegaprm.engine.policy.checkpoint import model_digest
 
 JudgeTemplate = Literal["own", "mmprm"]
 

@@ -16,13 +16,13 @@ from typing import Any
 
 import msgspec
 
-from engine import foreign
-from engine.errors import BadInput, Drained
-from engine.files import require_writable, write_whole
-from engine.judge.base import Judge
-from engine.judge.flags import JudgeFlags, judge_identity
-from engine.lifecycle import drain_on_signal, unless_draining
-from engine.records import Candidates, Problem, Verdict
+from omegaprm.engine import foreign
+from omegaprm.engine.errors import BadInput, Drained
+from omegaprm.engine.files import require_writable, write_whole
+from omegaprm.engine.judge.base import Judge
+from omegaprm.engine.judge.flags import JudgeFlags, judge_identity
+from omegaprm.engine.lifecycle import drain_on_signal, unless_draining
+from omegaprm.engine.records import Candidates, Problem, Verdict
 
 MAX_ROWS_AT_ONCE = 64
 """Rows judged at once; most of their answers wait for the same few comparisons."""
@@ -84,7 +84,7 @@ def grade_file(config: JudgeConfig) -> None:
     require_writable(Path(config.out), "--out")
     graded = asyncio.run(_grade_with_cascade(rows, config))
     grading = Grading(tuple(graded), tuple(malformed))
-    from engine.judge import grading_report
+    from omegaprm.engine.judge import grading_report
 
     write_rows(Path(config.out), grading)
     write_json(Path(f"{config.out}.report.json"), grading_report.report(grading))
@@ -170,9 +170,9 @@ def _verdicts_folder(config: JudgeConfig) -> Path:
 
 
 async def _grade_with_cascade(rows: list[tuple[dict[str, Any], Candidates]], config: JudgeConfig) -> list[JudgedRow]:
-    from engine.judge.opening import start_cascade
-    from engine.store import Store
-    from engine.verdicts import StoredVerdicts
+    from omegaprm.engine.judge.opening import start_cascade
+    from omegaprm.engine.store import Store
+    from omegaprm.engine.verdicts import StoredVerdicts
 
     draining = asyncio.Event()
     with ExitStack() as stack:

@@ -13,8 +13,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from engine.judge.grading import Grading
-from engine.records import Verdict
+from omegaprm.engine.judge.grading import Grading
+from omegaprm.engine.records import Verdict
 
 MAX_ROWS_SHOWN = 50
 """Rows of a table that are printed; how many more there are is said below it."""

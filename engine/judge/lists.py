@@ -7,7 +7,7 @@ from fractions import Fraction
 
 import msgspec
 
-from engine.judge import quantities
+from omegaprm.engine.judge import quantities
 
 _BETWEEN = re.compile(
     r",\s*(?:and|or)\b\s*|[,;]\s*|\s*(?<![a-z\\])(?:and|or)(?![a-z])\s*|\\text\{ ?or ?\}|\\lor(?![a-z])"

@@ -7,9 +7,9 @@ from typing import Literal
 
 import msgspec
 
-from engine.judge.chatting import Chatting, Reply, Unanswered
-from engine.judge.flags import JudgeTemplate
-from engine.records import Problem, Verdict
+from omegaprm.engine.judge.chatting import Chatting, Reply, Unanswered
+from omegaprm.engine.judge.flags import JudgeTemplate
+from omegaprm.engine.records import Problem, Verdict
 
 RULE = "llm"
 UNREAD = Verdict("unknown", "llm-unread")

@@ -14,13 +14,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from engine.config import EngineOptions
-from engine.errors import ConfigurationError, EngineDied, JudgeUnreachable
-from engine.judge.chatting import Reply, Spent, Unanswered
-from engine.judge.circuit import Circuit, Pace
-from engine.judge.flags import MODEL_PATH_FLAG
-from engine.policy import vllm_engine
-from engine.prompts import Turns
+from omegaprm.engine.config import EngineOptions
+from omegaprm.engine.errors import ConfigurationError, EngineDied, JudgeUnreachable
+from omegaprm.engine.judge.chatting import Reply, Spent, Unanswered
+from omegaprm.engine.judge.circuit import Circuit, Pace
+from omegaprm.engine.judge.flags import MODEL_PATH_FLAG
+from omegaprm.engine.policy import vllm_engine
+from omegaprm.engine.prompts import Turns
 
 
 class LocalModel:

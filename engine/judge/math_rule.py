@@ -14,11 +14,12 @@ from pathlib import Path
 
 import msgspec
 
-from engine.errors import JudgeUnreachable
-from engine.judge import lists
-from engine.judge.math_worker import READY
-from engine.judge.units import split_unit
-from engine.records import Verdict
+import omegaprm
+from omegaprm.engine.errors import JudgeUnreachable
+from omegaprm.engine.judge import lists
+from omegaprm.engine.judge.math_worker import READY
+from omegaprm.engine.judge.units import split_unit
+from omegaprm.engine.records import Verdict
 
 MAX_WORKER_BYTES = 2 << 30
 """Address space of one process."""
@@ -29,7 +30,7 @@ START_SECONDS = 120.0
 MAX_FAILED_STARTS = 3
 """Starts in a row that may fail before the judge gives up for good."""
 
-_ROOT = Path(__file__).resolve().parents[2]
+_ROOT = Path(omegaprm.__file__).resolve().parents[1]
 _NAMES = re.compile(r"(?<![\\A-Za-z])(pi|theta|alpha|beta|gamma|sin|cos|tan|cot|log|ln)(?![A-Za-z])")
 _ANGLE_OF = re.compile(r"(?:sin|cos|tan|cot)(?![a-z])")
 _DEGREES = re.compile(r"(\d+(?:\.\d+)?)°")
@@ -151,7 +152,7 @@ class _Worker:
     async def _start(self) -> asyncio.subprocess.Process:
         pipe = asyncio.subprocess.PIPE
         return await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "engine.judge.math_worker", str(self._max_bytes)),
+            *(sys.executable, "-m", "omegaprm.engine.judge.math_worker", str(self._max_bytes)),
             stdin=pipe,
             stdout=pipe,
             cwd=_ROOT,

@@ -1,6 +1,6 @@
 """A process that compares answers by math-verify: length-prefixed msgpack frames in, outcomes out.
 
-Run as `python -m engine.judge.math_worker MAX_BYTES` by engine.judge.math_rule, which kills it past a
+Run as `python -m omegaprm.engine.judge.math_worker MAX_BYTES` by omegaprm.engine.judge.math_rule, which kills it past a
 deadline. It ends with its input and dies with its parent, and its memory is bounded.
 """
 
@@ -20,7 +20,7 @@ from typing import Any, BinaryIO
 
 import msgspec
 
-from engine.judge import grammar, kinds, magnitude
+from omegaprm.engine.judge import grammar, kinds, magnitude
 
 READY = "ready"
 MAX_REFERENCES = 512

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import os
 
-from engine import log
-from engine.config import EngineOptions, PolicyFlags
-from engine.errors import ConfigurationError
-from engine.judge import room
-from engine.judge.cascade import Cascade, VerdictCache
-from engine.judge.chatting import Chatting
-from engine.judge.flags import KEY_VARIABLE, MODEL_PATH_FLAG, JudgeFlags, judge_identity
-from engine.judge.llm import LlmRule
-from engine.judge.math_rule import MathVerify
+from omegaprm.engine import log
+from omegaprm.engine.config import EngineOptions, PolicyFlags
+from omegaprm.engine.errors import ConfigurationError
+from omegaprm.engine.judge import room
+from omegaprm.engine.judge.cascade import Cascade, VerdictCache
+from omegaprm.engine.judge.chatting import Chatting
+from omegaprm.engine.judge.flags import KEY_VARIABLE, MODEL_PATH_FLAG, JudgeFlags, judge_identity
+from omegaprm.engine.judge.llm import LlmRule
+from omegaprm.engine.judge.math_rule import MathVerify
 
 
 async def start_cascade(flags: JudgeFlags, cache: VerdictCache | None = None) -> Cascade:
@@ -29,7 +29,7 @@ async def _start_chatting(flags: JudgeFlags) -> Chatting | None:
     if flags.judge_model_path is not None:
         return await _start_local(flags, flags.judge_model_path)
     if flags.judge_url is not None and flags.judge_model is not None:
-        from engine.judge.endpoint import Endpoint
+        from omegaprm.engine.judge.endpoint import Endpoint
 
         return await Endpoint.start(
             flags.judge_url,
@@ -43,7 +43,7 @@ async def _start_chatting(flags: JudgeFlags) -> Chatting | None:
 
 
 async def _start_local(flags: JudgeFlags, path: str) -> Chatting:
-    from engine.judge.local import LocalModel
+    from omegaprm.engine.judge.local import LocalModel
 
     require_room(flags, path)
     log.tell("loading", f"loading the judge from {path}")
@@ -63,7 +63,7 @@ def require_room(flags: JudgeFlags, path: str, machine: room.Machine | None = No
 
     Called with the policy's engine running, where it is one of this process, so that what is free is free of it.
     """
-    from engine.policy import checkpoint, vllm_engine
+    from omegaprm.engine.policy import checkpoint, vllm_engine
 
     folder = checkpoint.require(path, MODEL_PATH_FLAG)
     beside = isinstance(flags, PolicyFlags) and flags.policy_url is None

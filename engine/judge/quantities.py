@@ -11,8 +11,8 @@ from functools import lru_cache
 
 import msgspec
 
-from engine.judge import number_words
-from engine.judge.units import Unit, unit_named
+from omegaprm.engine.judge import number_words
+from omegaprm.engine.judge.units import Unit, unit_named
 
 _MAX_DIGITS = 300
 _MAX_EXPONENT = 300

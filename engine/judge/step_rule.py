@@ -6,9 +6,9 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from engine.judge.chatting import Chatting, Reply
-from engine.judge.llm import filled
-from engine.records import Problem
+from omegaprm.engine.judge.chatting import Chatting, Reply
+from omegaprm.engine.judge.llm import filled
+from omegaprm.engine.records import Problem
 
 TEMPERATURE = 0.0
 TEMPERATURE_AGAIN = 0.7

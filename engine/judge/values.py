@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from fractions import Fraction
 
-from engine.judge import units
-from engine.judge.quantities import Quantity
-from engine.records import Verdict
+from omegaprm.engine.judge import units
+from omegaprm.engine.judge.quantities import Quantity
+from omegaprm.engine.records import Verdict
 
 UNIT = Verdict("unknown", "unit")
 ROUNDED = Verdict("unknown", "rounded")

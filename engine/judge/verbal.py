@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from engine.judge import moments, quantities, units, words
-from engine.records import Verdict
+from omegaprm.engine.judge import moments, quantities, units, words
+from omegaprm.engine.records import Verdict
 
 WORDS = Verdict("unknown", "words")
 OTHER_WORD = Verdict("incorrect", "other-word")

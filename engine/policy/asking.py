@@ -8,11 +8,11 @@ from typing import Any
 
 import msgspec
 
-from engine.config import Sampling
-from engine.judge.chatting import Usage
-from engine.policy.base import Completion
-from engine.prompts import Turns
-from engine.template_date import DATE_STRING, as_string
+from omegaprm.engine.config import Sampling
+from omegaprm.engine.judge.chatting import Usage
+from omegaprm.engine.policy.base import Completion
+from omegaprm.engine.prompts import Turns
+from omegaprm.engine.template_date import DATE_STRING, as_string
 
 
 class Message(msgspec.Struct):

@@ -6,8 +6,8 @@ from typing import Protocol
 
 import msgspec
 
-from engine.records import Problem
-from engine.seams import Begun, Seams
+from omegaprm.engine.records import Problem
+from omegaprm.engine.seams import Begun, Seams
 
 
 class Prompt(msgspec.Struct, frozen=True):

@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 import msgspec
 
-from engine.policy.base import Completion
-from engine.seams import StepFormat
+from omegaprm.engine.policy.base import Completion
+from omegaprm.engine.seams import StepFormat
 
 Encode = Callable[[str], Sequence[int]]
 """A tokenizer's ids of a text, without the special tokens that begin a prompt."""

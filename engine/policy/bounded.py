@@ -1,6 +1,6 @@
 """A policy with a bound on its requests in flight; the others wait here, first come, first served.
 
-The bound is a number, or is led by engine.concurrency from what vLLM reports of each of its steps.
+The bound is a number, or is led by omegaprm.engine.concurrency from what vLLM reports of each of its steps.
 """
 
 from __future__ import annotations
@@ -9,10 +9,10 @@ import asyncio
 from collections import deque
 from typing import Any, Literal, Protocol, runtime_checkable
 
-from engine.concurrency import START, Level, Signals, next_level
-from engine.load import PolicyLoad, policy_load
-from engine.policy.base import Completion, Policy, Prompt
-from engine.policy.gauge import Hear
+from omegaprm.engine.concurrency import START, Level, Signals, next_level
+from omegaprm.engine.load import PolicyLoad, policy_load
+from omegaprm.engine.policy.base import Completion, Policy, Prompt
+from omegaprm.engine.policy.gauge import Hear
 
 STEPS_A_SAMPLE = 32
 """Engine steps from one sample to the next: a step is one token of every sequence, and a change takes a few to show."""

@@ -13,8 +13,8 @@ from typing import Any, Literal
 import jinja2
 import msgspec
 
-from engine import template_date
-from engine.prompts import Turns
+from omegaprm.engine import template_date
+from omegaprm.engine.prompts import Turns
 
 Content = Literal["parts", "string"]
 

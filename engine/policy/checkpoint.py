@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterable
 from pathlib import Path
 
-from engine.errors import ConfigurationError
+from omegaprm.engine.errors import ConfigurationError
 
 EDGE_BYTES = 1 << 20
 """Of a weights file, this much at either end is hashed, with its size; a smaller file is hashed whole."""

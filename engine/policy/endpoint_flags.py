@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Literal
 
-from engine.errors import UsageError
-from engine.judge.flags import check_url
-from engine.reporting_flags import ReportingFlags
+from omegaprm.engine.errors import UsageError
+from omegaprm.engine.judge.flags import check_url
+from omegaprm.engine.reporting_flags import ReportingFlags
 
 POLICY_KEY_VARIABLE = "OMEGAPRM_POLICY_KEY"
 """Environment variable that holds the endpoint's key; no flag and no file ever does."""

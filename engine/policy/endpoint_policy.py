@@ -14,23 +14,23 @@ from typing import Any
 
 import msgspec
 
-from engine import log, prompts, template_date
-from engine.config import PolicyFlags, Sampling
-from engine.errors import ConfigurationError, PolicyUnreachable
-from engine.few_shot import read_examples
-from engine.images import ImageError, data_url, resolve
-from engine.judge.chatting import Unanswered
-from engine.judge.endpoint import Endpoint, Subject
-from engine.policy.asking import Completions, chat_fields, completions, dated_fields, sampling_fields
-from engine.policy.base import Completion, ProblemFailed, Prompt
-from engine.policy.boundary import UNKNOWN_REST, End, begun_prompt, by_rest, by_tokens, continued
-from engine.policy.chat import Chat
-from engine.policy.endpoint_flags import POLICY_KEY_VARIABLE
-from engine.policy.ends import ENDS
-from engine.policy.served_model import context_length, require_room, rest_after_a_step
-from engine.policy.special_tokens import hidden_tokens
-from engine.prompts import Example, Turns
-from engine.records import Problem
+from omegaprm.engine import log, prompts, template_date
+from omegaprm.engine.config import PolicyFlags, Sampling
+from omegaprm.engine.errors import ConfigurationError, PolicyUnreachable
+from omegaprm.engine.few_shot import read_examples
+from omegaprm.engine.images import ImageError, data_url, resolve
+from omegaprm.engine.judge.chatting import Unanswered
+from omegaprm.engine.judge.endpoint import Endpoint, Subject
+from omegaprm.engine.policy.asking import Completions, chat_fields, completions, dated_fields, sampling_fields
+from omegaprm.engine.policy.base import Completion, ProblemFailed, Prompt
+from omegaprm.engine.policy.boundary import UNKNOWN_REST, End, begun_prompt, by_rest, by_tokens, continued
+from omegaprm.engine.policy.chat import Chat
+from omegaprm.engine.policy.endpoint_flags import POLICY_KEY_VARIABLE
+from omegaprm.engine.policy.ends import ENDS
+from omegaprm.engine.policy.served_model import context_length, require_room, rest_after_a_step
+from omegaprm.engine.policy.special_tokens import hidden_tokens
+from omegaprm.engine.prompts import Example, Turns
+from omegaprm.engine.records import Problem
 
 POLICY = Subject("the policy", "--policy-patience-seconds", PolicyUnreachable)
 MAX_BODY_BYTES = 64 << 20

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from engine.seams import StepFormat
+from omegaprm.engine.seams import StepFormat
 
 ENDS: dict[tuple[StepFormat, bool], tuple[str, ...]] = {
     ("tags", False): ("</answer>",),

@@ -9,11 +9,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from engine import log
-from engine.errors import EngineDied
-from engine.load import PolicyLoad, policy_load
-from engine.policy.base import Completion, Policy, ProblemFailed, Prompt
-from engine.records import Problem
+from omegaprm.engine import log
+from omegaprm.engine.errors import EngineDied
+from omegaprm.engine.load import PolicyLoad, policy_load
+from omegaprm.engine.policy.base import Completion, Policy, ProblemFailed, Prompt
+from omegaprm.engine.records import Problem
 
 MAX_SENDS = 3
 """Times that a request is sent before its problem is given up."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from engine.load import PolicyLoad
+from omegaprm.engine.load import PolicyLoad
 
 Hear = Callable[[int, Any], None]
 """Takes the number of an engine core and vLLM's SchedulerStats of one of its steps."""

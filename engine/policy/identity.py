@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from engine.config import AnnotateConfig, PolicyFlags
-from engine.errors import UsageError
-from engine.policy import checkpoint
+from omegaprm.engine.config import AnnotateConfig, PolicyFlags
+from omegaprm.engine.errors import UsageError
+from omegaprm.engine.policy import checkpoint
 
 
 def require_policy(config: PolicyFlags) -> None:

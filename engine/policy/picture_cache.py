@@ -8,7 +8,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from engine.images import load
+from omegaprm.engine.images import load
 
 CACHE_BYTES = 256 << 20
 """Decoded pixels kept at the most; a tree asks for its own image again with every estimate."""

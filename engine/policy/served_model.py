@@ -7,8 +7,8 @@ import asyncio
 import aiohttp
 import msgspec
 
-from engine.errors import ConfigurationError
-from engine.policy.boundary import CONTINUATIONS, MAX_REST_CHARACTERS, ending
+from omegaprm.engine.errors import ConfigurationError
+from omegaprm.engine.policy.boundary import CONTINUATIONS, MAX_REST_CHARACTERS, ending
 
 SECONDS = 10.0
 """Time that an endpoint has to say it."""
@@ -31,7 +31,7 @@ _CLOSED_STEP = "<step>6 + 1 = 7 apples.</step>"
 
 
 async def rest_after_a_step(url: str, model: str, key: str | None) -> str | None:
-    """What is left to the model of "</step>" (see engine.policy.boundary), by vLLM's /tokenize; None without that."""
+    """What is left to the model of "</step>" (see omegaprm.engine.policy.boundary), by vLLM's /tokenize, or None."""
     texts = [_CLOSED_STEP + more for more in CONTINUATIONS["tags"]]
     texts += [_CLOSED_STEP[:-cut] for cut in range(1, min(MAX_REST_CHARACTERS, len(_CLOSED_STEP)))] + [_CLOSED_STEP]
     headers = {"Authorization": f"Bearer {key}"} if key else {}

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from importlib import metadata
 
-from engine.errors import ConfigurationError
+from omegaprm.engine.errors import ConfigurationError
 
 TARGET = "VLLM_TARGET_DEVICE"
 """Environment variable by which a person has vLLM run on the CPU whatever it was built for."""

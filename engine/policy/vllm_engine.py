@@ -13,12 +13,12 @@ from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import Any
 
-from engine.config import EngineOptions
-from engine.errors import ConfigurationError, EngineDied
-from engine.lifecycle import in_thread
-from engine.policy import checkpoint, gauge
-from engine.policy.chat import Chat
-from engine.policy.vllm_build import on_cpu as on_cpu
+from omegaprm.engine.config import EngineOptions
+from omegaprm.engine.errors import ConfigurationError, EngineDied
+from omegaprm.engine.lifecycle import in_thread
+from omegaprm.engine.policy import checkpoint, gauge
+from omegaprm.engine.policy.chat import Chat
+from omegaprm.engine.policy.vllm_build import on_cpu as on_cpu
 
 ENVIRONMENT = {
     "HF_HUB_OFFLINE": "1",
@@ -31,7 +31,7 @@ ENVIRONMENT = {
     "VLLM_WORKER_MULTIPROC_METHOD": "spawn",
 }
 """vLLM forks on a GPU where it is let: a forked core neither ends with this process nor carries the mark that
-engine.orphans looks for, and is the copy of a process with threads."""
+omegaprm.engine.orphans looks for, and is the copy of a process with threads."""
 CPU_ENVIRONMENT = {
     "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
     "VLLM_CPU_OMP_THREADS_BIND": "nobind",

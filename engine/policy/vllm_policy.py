@@ -14,23 +14,23 @@ from typing import Any
 
 import msgspec
 
-from engine import prompts
-from engine.config import EngineOptions, Sampling
-from engine.errors import EngineDied
-from engine.images import ImageError, resolve
-from engine.load import PolicyLoad
-from engine.policy import checkpoint, vllm_engine
-from engine.policy.base import Completion, ProblemFailed, Prompt
-from engine.policy.boundary import Ending, begun_prompt, by_tokens, continued
-from engine.policy.chat import Chat
-from engine.policy.checkpoint import model_digest
-from engine.policy.ends import ENDS
-from engine.policy.gauge import Hear
-from engine.policy.picture_cache import PictureCache
-from engine.policy.special_tokens import STEP_TAGS as STEP_TAGS
-from engine.policy.special_tokens import hidden_tokens
-from engine.prompts import Example, Template, Turns
-from engine.seams import StepFormat
+from omegaprm.engine import prompts
+from omegaprm.engine.config import EngineOptions, Sampling
+from omegaprm.engine.errors import EngineDied
+from omegaprm.engine.images import ImageError, resolve
+from omegaprm.engine.load import PolicyLoad
+from omegaprm.engine.policy import checkpoint, vllm_engine
+from omegaprm.engine.policy.base import Completion, ProblemFailed, Prompt
+from omegaprm.engine.policy.boundary import Ending, begun_prompt, by_tokens, continued
+from omegaprm.engine.policy.chat import Chat
+from omegaprm.engine.policy.checkpoint import model_digest
+from omegaprm.engine.policy.ends import ENDS
+from omegaprm.engine.policy.gauge import Hear
+from omegaprm.engine.policy.picture_cache import PictureCache
+from omegaprm.engine.policy.special_tokens import STEP_TAGS as STEP_TAGS
+from omegaprm.engine.policy.special_tokens import hidden_tokens
+from omegaprm.engine.prompts import Example, Template, Turns
+from omegaprm.engine.seams import StepFormat
 
 __all__ = ["VllmPolicy", "model_digest"]
 

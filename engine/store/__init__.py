@@ -1,11 +1,11 @@
 """The store: tables of keys and bytes in LMDB, where an acknowledged write is on disk.
 
-One process writes, any number read; tables, keys and values mean nothing here (see engine.journal for that).
+One process writes, any number read; tables, keys and values mean nothing here (see omegaprm.engine.journal for that).
 """
 
-from engine.store.database import SCHEMA_KEY, TABLES, Write
-from engine.store.store import FINGERPRINT_KEY, Fingerprint, Store
-from engine.store.values import NUMBER_BYTES, StoreDamaged, estimate_key, pack, problem_key, unpack
+from omegaprm.engine.store.database import SCHEMA_KEY, TABLES, Write
+from omegaprm.engine.store.store import FINGERPRINT_KEY, Fingerprint, Store
+from omegaprm.engine.store.values import NUMBER_BYTES, StoreDamaged, estimate_key, pack, problem_key, unpack
 
 __all__ = [
     "FINGERPRINT_KEY",

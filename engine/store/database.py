@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 import lmdb
 import lmdb.verify
 
-from engine.errors import ConfigurationError, StoreFailed
-from engine.records import SCHEMA_VERSION
-from engine.store.lock import is_written
+from omegaprm.engine.errors import ConfigurationError, StoreFailed
+from omegaprm.engine.records import SCHEMA_VERSION
+from omegaprm.engine.store.lock import is_written
 
 TABLES = ("meta", "problems", "estimates", "verdicts")
 SCHEMA_KEY = b"schema"

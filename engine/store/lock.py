@@ -8,7 +8,7 @@ import time
 import weakref
 from pathlib import Path
 
-from engine.errors import StoreFailed, StoreHeld
+from omegaprm.engine.errors import StoreFailed, StoreHeld
 
 LOCK_FILE = "writer.lock"
 """Holds the writer's process id, for people; what counts is the kernel's flock."""

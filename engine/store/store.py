@@ -11,12 +11,12 @@ from typing import TypeAlias
 
 import msgspec
 
-from engine.errors import ConfigurationError, StoreFailed
-from engine.store import database
-from engine.store.database import DATA_FILE, TABLES, Database, Write
-from engine.store.lock import WriterLock
-from engine.store.values import pack, unpack
-from engine.store.writer import GroupCommit
+from omegaprm.engine.errors import ConfigurationError, StoreFailed
+from omegaprm.engine.store import database
+from omegaprm.engine.store.database import DATA_FILE, TABLES, Database, Write
+from omegaprm.engine.store.lock import WriterLock
+from omegaprm.engine.store.values import pack, unpack
+from omegaprm.engine.store.writer import GroupCommit
 
 MAP_BYTES = 64 << 20
 """Size of a new map; it grows as it fills."""

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from engine.errors import StoreFailed
+from omegaprm.engine.errors import StoreFailed
 
 T = TypeVar("T")
 

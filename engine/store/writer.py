@@ -15,8 +15,8 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import NamedTuple, TypeAlias
 
-from engine.errors import StoreFailed
-from engine.store.database import Database, Write
+from omegaprm.engine.errors import StoreFailed
+from omegaprm.engine.store.database import Database, Write
 
 MAX_BATCH_BYTES = 32 << 20
 """A batch is cut here: a backlog neither fills memory with dirty pages nor keeps the first waiting."""

@@ -7,8 +7,8 @@ from typing import Annotated
 import msgspec
 import tyro
 
-from engine.commands import require_stores
-from engine.errors import UsageError
+from omegaprm.engine.commands import require_stores
+from omegaprm.engine.errors import UsageError
 
 MAX_PORT = 65535
 

@@ -12,12 +12,12 @@ from functools import lru_cache
 
 import msgspec
 
-from engine.config import SearchRule
-from engine.records import Counts, Estimate, ProblemRecord
-from engine.status import mc_label
-from engine.stopping import may_turn
-from engine.store import Store, StoreDamaged, estimate_key, unpack
-from engine.tree import ROOT_DIGEST, Tree, apply, state_digests
+from omegaprm.engine.config import SearchRule
+from omegaprm.engine.records import Counts, Estimate, ProblemRecord
+from omegaprm.engine.status import mc_label
+from omegaprm.engine.stopping import may_turn
+from omegaprm.engine.store import Store, StoreDamaged, estimate_key, unpack
+from omegaprm.engine.tree import ROOT_DIGEST, Tree, apply, state_digests
 
 _label = lru_cache(4096)(mc_label)
 

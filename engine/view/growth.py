@@ -1,6 +1,6 @@
 """How a tree grew: its states in order, every binary search, and each cut a search made. Pure.
 
-The decisions are those of engine.tree, watched while its estimates are replayed; nothing is decided here.
+The decisions are those of omegaprm.engine.tree, watched while its estimates are replayed; nothing is decided here.
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ from collections.abc import Sequence
 
 import msgspec
 
-from engine.config import SearchRule
-from engine.records import Estimate, Origin
-from engine.tree import ROOT_DIGEST, Search, Tree, apply, state_digests
+from omegaprm.engine.config import SearchRule
+from omegaprm.engine.records import Estimate, Origin
+from omegaprm.engine.tree import ROOT_DIGEST, Search, Tree, apply, state_digests
 
 
 class Cut(msgspec.Struct, frozen=True):

@@ -8,8 +8,8 @@ from typing import Any, Literal, get_args
 
 import msgspec
 
-from engine.records import Counts
-from engine.view.intervals import wilson
+from omegaprm.engine.records import Counts
+from omegaprm.engine.view.intervals import wilson
 
 SHOWN_CHARACTERS = 240
 """Of a question or a reason; the search looks through all of it."""

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import msgspec
 
-from engine.opinions import JUDGES, Opinion, StepJudge, opinions_of
-from engine.store import Store, unpack
-from engine.tree import ROOT_DIGEST, state_digests
+from omegaprm.engine.opinions import JUDGES, Opinion, StepJudge, opinions_of
+from omegaprm.engine.store import Store, unpack
+from omegaprm.engine.tree import ROOT_DIGEST, state_digests
 
 
 class Opinions(msgspec.Struct, frozen=True):

@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 from PIL import Image, UnidentifiedImageError
 
-from engine import images
-from engine.images import ImageError
-from engine.records import Problem
+from omegaprm.engine import images
+from omegaprm.engine.images import ImageError
+from omegaprm.engine.records import Problem
 
 
 class Picture(NamedTuple):

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 
 import msgspec
 
-from engine.history import Sample, history
-from engine.problems import Rejected
-from engine.records import Counts
-from engine.status import REJECTED_KEY, mc_labels
-from engine.store import StoreDamaged
-from engine.view.shelf import Shelf, Shelved
+from omegaprm.engine.history import Sample, history
+from omegaprm.engine.problems import Rejected
+from omegaprm.engine.records import Counts
+from omegaprm.engine.status import REJECTED_KEY, mc_labels
+from omegaprm.engine.store import StoreDamaged
+from omegaprm.engine.view.shelf import Shelf, Shelved
 
 MAX_POINTS = 300
 """Of the curves over time; more samples are thinned."""

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import msgspec
 
-from engine.errors import BadInput
-from engine.tree import ROOT_DIGEST, state_digests
+from omegaprm.engine.errors import BadInput
+from omegaprm.engine.tree import ROOT_DIGEST, state_digests
 
 
 class ScoredSolution(msgspec.Struct, frozen=True):

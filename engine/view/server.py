@@ -10,13 +10,13 @@ from typing import Any, TypeVar
 import msgspec
 from aiohttp import web
 
-from engine.errors import StoreFailed
-from engine.images import ImageError
-from engine.view import listing, runs, trees
-from engine.view.guard import allowed_names, guard
-from engine.view.pictures import picture
-from engine.view.scores import StepScores
-from engine.view.shelf import Shelf, Shelved
+from omegaprm.engine.errors import StoreFailed
+from omegaprm.engine.images import ImageError
+from omegaprm.engine.view import listing, runs, trees
+from omegaprm.engine.view.guard import allowed_names, guard
+from omegaprm.engine.view.pictures import picture
+from omegaprm.engine.view.scores import StepScores
+from omegaprm.engine.view.shelf import Shelf, Shelved
 
 STATIC = Path(__file__).parent / "static"
 TYPES = {".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}

@@ -7,13 +7,13 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from engine.config import SearchRule
-from engine.errors import ConfigurationError
-from engine.export import stored_rule
-from engine.records import ProblemRecord
-from engine.store import Store, StoreDamaged, problem_key, unpack
-from engine.view.folding import Folding
-from engine.view.listing import Entry, row_of, text_of
+from omegaprm.engine.config import SearchRule
+from omegaprm.engine.errors import ConfigurationError
+from omegaprm.engine.export import stored_rule
+from omegaprm.engine.records import ProblemRecord
+from omegaprm.engine.store import Store, StoreDamaged, problem_key, unpack
+from omegaprm.engine.view.folding import Folding
+from omegaprm.engine.view.listing import Entry, row_of, text_of
 
 RESCAN_SECONDS = 2.0
 RESCAN_SHARE = 10

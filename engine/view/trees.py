@@ -1,6 +1,6 @@
 """One problem as the browser gets it: its tree, then a node's steps and rollouts, then a rollout's steps.
 
-Text goes out in pieces (engine.view.formulas), never as markup. Three answers keep each small: a tree of 1,000
+Text goes out in pieces (omegaprm.engine.view.formulas), never as markup. Three answers keep each small: a tree of 1,000
 rollouts is some hundred kilobytes of text, of which a person reads a few.
 """
 
@@ -10,15 +10,15 @@ from collections.abc import Sequence
 
 import msgspec
 
-from engine import journal
-from engine.records import Counts, Estimate, Outcome
-from engine.store import Store, StoreDamaged
-from engine.view.formulas import Rich, rich
-from engine.view.growth import Growth, Path, State, grouped, prefix_of, replayed
-from engine.view.intervals import wilson
-from engine.view.opinions import Opinions, read_opinions
-from engine.view.scores import StepScores
-from engine.view.shelf import Shelved
+from omegaprm.engine import journal
+from omegaprm.engine.records import Counts, Estimate, Outcome
+from omegaprm.engine.store import Store, StoreDamaged
+from omegaprm.engine.view.formulas import Rich, rich
+from omegaprm.engine.view.growth import Growth, Path, State, grouped, prefix_of, replayed
+from omegaprm.engine.view.intervals import wilson
+from omegaprm.engine.view.opinions import Opinions, read_opinions
+from omegaprm.engine.view.scores import StepScores
+from omegaprm.engine.view.shelf import Shelved
 
 LABEL_CHARACTERS = 120
 

@@ -10,13 +10,13 @@ from pathlib import Path
 
 from aiohttp import web
 
-from engine.errors import UsageError
-from engine.prompt_version import note
-from engine.store import Store
-from engine.view.config import ViewConfig
-from engine.view.scores import StepScores
-from engine.view.server import Viewer
-from engine.view.shelf import Shelf
+from omegaprm.engine.errors import UsageError
+from omegaprm.engine.prompt_version import note
+from omegaprm.engine.store import Store
+from omegaprm.engine.view.config import ViewConfig
+from omegaprm.engine.view.scores import StepScores
+from omegaprm.engine.view.server import Viewer
+from omegaprm.engine.view.shelf import Shelf
 
 SHUTDOWN_SECONDS = 1.0
 

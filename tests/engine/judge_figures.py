@@ -6,8 +6,8 @@ import asyncio
 import time
 from collections.abc import Callable
 
-from engine.judge.cascade import Cascade
-from engine.records import Problem
+from omegaprm.engine.judge.cascade import Cascade
+from omegaprm.engine.records import Problem
 
 NUM_CACHED = 100_000
 NUM_COMPARED = 2_000

@@ -16,12 +16,12 @@ from typing import Any
 
 import msgspec
 
-from engine.judge.cascade import Cascade
-from engine.judge.circuit import Pace
-from engine.judge.endpoint import Endpoint
-from engine.judge.llm import LlmRule
-from engine.judge.math_rule import MathVerify
-from engine.records import Problem
+from omegaprm.engine.judge.cascade import Cascade
+from omegaprm.engine.judge.circuit import Pace
+from omegaprm.engine.judge.endpoint import Endpoint
+from omegaprm.engine.judge.llm import LlmRule
+from omegaprm.engine.judge.math_rule import MathVerify
+from omegaprm.engine.records import Problem
 from tests.fakes.chat_process import chat_process, reply_to, seen_by
 
 NUM_LANES = 256

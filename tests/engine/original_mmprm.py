@@ -7,7 +7,7 @@ are, in a process of their own. What stands between them and this machine:
 - the tokenizer's chat template is given the question, and the steps so far as the begun reply, since the bundled policy
   was trained on that form and cannot read "Previous Steps:";
 - where the installed openai has no logger of httpx, which omegaprm.py turns down when imported, it gets one;
-- the judge's endpoint is engine.bench.endpoint, which decides by rules after so many seconds.
+- the judge's endpoint is omegaprm.engine.bench.endpoint, which decides by rules after so many seconds.
 
 The sides take turns: MM-PRM's code, this bench's imitation of it, and this engine judging by rules or asking the same
 endpoint.
@@ -29,14 +29,14 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from engine.bench.clock import Queues, machine
-from engine.bench.config import BenchConfig
-from engine.bench.endpoint import HttpJudge, JudgeEndpoint
-from engine.bench.growing import Grown, grow, seed_problems
-from engine.bench.run import Run
-from engine.config import EngineOptions
-from engine.policy import vllm_engine
-from engine.records import Problem
+from omegaprm.engine.bench.clock import Queues, machine
+from omegaprm.engine.bench.config import BenchConfig
+from omegaprm.engine.bench.endpoint import HttpJudge, JudgeEndpoint
+from omegaprm.engine.bench.growing import Grown, grow, seed_problems
+from omegaprm.engine.bench.run import Run
+from omegaprm.engine.config import EngineOptions
+from omegaprm.engine.policy import vllm_engine
+from omegaprm.engine.records import Problem
 
 ASYNC_ONLY = ("generation_config", "shutdown_timeout", "disable_log_stats", "use_tqdm_on_load", "data_parallel_size")
 """Settings of this engine that LLM does not take or that are AsyncLLM's own affair."""
@@ -87,6 +87,7 @@ def theirs(pipe: Connection, checkout: Path, config: BenchConfig) -> None:
     vars(openai_logs).setdefault("httpx_logger", logging.getLogger("httpx"))
     sys.path.insert(0, str(checkout / "data_pipeline"))
     import llm_utils  # type: ignore[import-not-found]
+
     from omegaprm import OmegaPRM  # type: ignore[import-not-found]
 
     logging.basicConfig(level=logging.DEBUG, handlers=[logging.FileHandler(f"{tempfile.mkdtemp()}/log.txt")])

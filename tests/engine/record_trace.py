@@ -12,14 +12,14 @@ import sys
 import tempfile
 from pathlib import Path
 
-from engine.annotate import grow_all, start_judge
-from engine.concurrency import START, Signals
-from engine.config import AnnotateConfig
-from engine.errors import Drained
-from engine.meter import Meter
-from engine.opening import read_seeds, start_policy
-from engine.policy.bounded import BoundedPolicy, InFlight, Listener
-from engine.store import Store
+from omegaprm.engine.annotate import grow_all, start_judge
+from omegaprm.engine.concurrency import START, Signals
+from omegaprm.engine.config import AnnotateConfig
+from omegaprm.engine.errors import Drained
+from omegaprm.engine.meter import Meter
+from omegaprm.engine.opening import read_seeds, start_policy
+from omegaprm.engine.policy.bounded import BoundedPolicy, InFlight, Listener
+from omegaprm.engine.store import Store
 
 SECONDS = 75
 """Of the run that is recorded, without loading."""

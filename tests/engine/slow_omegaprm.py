@@ -1,4 +1,4 @@
-"""OmegaPRM written down slowly and plainly, on whole texts, to hold engine.tree against.
+"""OmegaPRM written down slowly and plainly, on whole texts, to hold omegaprm.engine.tree against.
 
 No digests, no bookkeeping: every search scores every incorrect rollout of every state again.
 """
@@ -8,8 +8,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from engine.config import SearchRule
-from engine.records import Rollout
+from omegaprm.engine.config import SearchRule
+from omegaprm.engine.records import Rollout
 from tests.fakes.growing import Roll
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from engine.advice import about_text_outside, advice
-from engine.config import AnnotateConfig
-from engine.records import Estimate, Outcome, Rollout
+from omegaprm.engine.advice import about_text_outside, advice
+from omegaprm.engine.config import AnnotateConfig
+from omegaprm.engine.records import Estimate, Outcome, Rollout
 
 CONFIG = AnnotateConfig(seeds=("s",), model="m", store="d", max_new_tokens=96, step_format="lines")
 LONG = ("a", "b", "c", "7")

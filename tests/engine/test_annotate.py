@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from engine.annotate import annotate
-from engine.config import AnnotateConfig
-from engine.errors import ConfigurationError, EngineDied
-from engine.store import Store
+from omegaprm.engine.annotate import annotate
+from omegaprm.engine.config import AnnotateConfig
+from omegaprm.engine.errors import ConfigurationError, EngineDied
+from omegaprm.engine.store import Store
 from tests.conftest import ROOT
 from tests.fakes.annotate import PAUSE
 from tests.fakes.policy import ScriptedPolicy

@@ -13,15 +13,15 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from engine.beam import Beam, BeamPolicy, BeamRule, best, worth
-from engine.config import RolloutConfig
-from engine.errors import Drained, EngineDied, UsageError
-from engine.judge.cascade import Cascade
-from engine.policy.base import Completion, Policy, ProblemFailed, Prompt
-from engine.prompts import Step, parse, read_step, whole
-from engine.records import Candidates, Problem
-from engine.rollout import run
-from engine.seams import StepFormat
+from omegaprm.engine.beam import Beam, BeamPolicy, BeamRule, best, worth
+from omegaprm.engine.config import RolloutConfig
+from omegaprm.engine.errors import Drained, EngineDied, UsageError
+from omegaprm.engine.judge.cascade import Cascade
+from omegaprm.engine.policy.base import Completion, Policy, ProblemFailed, Prompt
+from omegaprm.engine.prompts import Step, parse, read_step, whole
+from omegaprm.engine.records import Candidates, Problem
+from omegaprm.engine.rollout import run
+from omegaprm.engine.seams import StepFormat
 
 PROBLEM = Problem(id="p", question="q", correct_answer="aaa")
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from tokenizers import Regex, Tokenizer, models, pre_tokenizers
 
-from engine.policy.base import Completion
-from engine.policy.boundary import Ending, by_rest, by_tokens, continued, ending, joins
-from engine.seams import StepFormat
+from omegaprm.engine.policy.base import Completion
+from omegaprm.engine.policy.boundary import Ending, by_rest, by_tokens, continued, ending, joins
+from omegaprm.engine.seams import StepFormat
 
 PIECES = Regex(r"[A-Za-z]+|\d+| ?[^\sA-Za-z\d]+\n*|\s*\n+|\s+")
 """Letters, digits, punctuation with the line breaks after it: as the pre-tokenizers of published models split."""

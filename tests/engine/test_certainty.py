@@ -10,16 +10,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine import journal
-from engine.certainty import intervals, step_counts, wilson
-from engine.config import SearchRule
-from engine.errors import UsageError
-from engine.export import ExportConfig, export
-from engine.records import Estimate, Origin, Problem, ProblemRecord, Rollout
-from engine.selection import RowRule, select
-from engine.store import Store
-from engine.tree import Tree, replay
-from trainer import rows
+from omegaprm.engine import journal
+from omegaprm.engine.certainty import intervals, step_counts, wilson
+from omegaprm.engine.config import SearchRule
+from omegaprm.engine.errors import UsageError
+from omegaprm.engine.export import ExportConfig, export
+from omegaprm.engine.records import Estimate, Origin, Problem, ProblemRecord, Rollout
+from omegaprm.engine.selection import RowRule, select
+from omegaprm.engine.store import Store
+from omegaprm.engine.tree import Tree, replay
+from omegaprm.trainer import rows
 
 RULE = SearchRule(num_rollouts=4, max_searches=1, rollout_budget=100)
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import jinja2
 
-from engine.policy.chat import Chat
-from engine.prompts import Turns
+from omegaprm.engine.policy.chat import Chat
+from omegaprm.engine.prompts import Turns
 
 TURNS = Turns("Think.", "What?", "<step>a</step>")
 

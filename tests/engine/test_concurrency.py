@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 
-from engine.concurrency import FULL_KV_SHARE, HELD_SAMPLES, LEAST, START, Level, Signals, next_level
-from engine.config import AnnotateConfig
-from engine.errors import EngineDied, UsageError
-from engine.opening import start_enduring
-from engine.policy.base import Completion, ProblemFailed, Prompt
-from engine.policy.bounded import STEPS_A_SAMPLE, InFlight, Listener
-from engine.policy.enduring import MAX_SENDS
-from engine.records import Problem
+from omegaprm.engine.concurrency import FULL_KV_SHARE, HELD_SAMPLES, LEAST, START, Level, Signals, next_level
+from omegaprm.engine.config import AnnotateConfig
+from omegaprm.engine.errors import EngineDied, UsageError
+from omegaprm.engine.opening import start_enduring
+from omegaprm.engine.policy.base import Completion, ProblemFailed, Prompt
+from omegaprm.engine.policy.bounded import STEPS_A_SAMPLE, InFlight, Listener
+from omegaprm.engine.policy.enduring import MAX_SENDS
+from omegaprm.engine.records import Problem
 
 MOST = 512
 

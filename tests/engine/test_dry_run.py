@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from engine import journal
-from engine.annotate import annotate
-from engine.config import AnnotateConfig
-from engine.dry_run import SHOWN_CHARACTERS, Cost, sample, varied
-from engine.records import Problem, Rollout
-from engine.store import Store
+from omegaprm.engine import journal
+from omegaprm.engine.annotate import annotate
+from omegaprm.engine.config import AnnotateConfig
+from omegaprm.engine.dry_run import SHOWN_CHARACTERS, Cost, sample, varied
+from omegaprm.engine.records import Problem, Rollout
+from omegaprm.engine.store import Store
 from tests.conftest import ROOT
 from tests.fakes.policy import ScriptedPolicy, StumblingPolicy
 

@@ -8,14 +8,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine import evidence
-from engine.config import LATER_RULES, AnnotateConfig, SearchRule
-from engine.errors import UsageError
-from engine.nodes import Node
-from engine.presets import PRESETS
-from engine.records import Estimate, Origin, Problem, Rollout
-from engine.stopping import next_part
-from engine.tree import Tree, Want, apply, next_want, replay
+from omegaprm.engine import evidence
+from omegaprm.engine.config import LATER_RULES, AnnotateConfig, SearchRule
+from omegaprm.engine.errors import UsageError
+from omegaprm.engine.nodes import Node
+from omegaprm.engine.presets import PRESETS
+from omegaprm.engine.records import Estimate, Origin, Problem, Rollout
+from omegaprm.engine.stopping import next_part
+from omegaprm.engine.tree import Tree, Want, apply, next_want, replay
 from tests.fakes.growing import grow, prefix_of, recorded_rollouts
 from tests.fakes.policy import SLIP, ScriptedPolicy
 

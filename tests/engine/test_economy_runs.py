@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from engine.annotate import annotate
-from engine.config import LATER_RULES, PART_RULE, AnnotateConfig
-from engine.errors import ConfigurationError, Drained
-from engine.export import ExportConfig, export, stored_rule
-from engine.policy.base import Completion, Prompt
-from engine.store import FINGERPRINT_KEY, Fingerprint, Store, Write, pack
+from omegaprm.engine.annotate import annotate
+from omegaprm.engine.config import LATER_RULES, PART_RULE, AnnotateConfig
+from omegaprm.engine.errors import ConfigurationError, Drained
+from omegaprm.engine.export import ExportConfig, export, stored_rule
+from omegaprm.engine.policy.base import Completion, Prompt
+from omegaprm.engine.store import FINGERPRINT_KEY, Fingerprint, Store, Write, pack
 from tests.fakes.policy import ScriptedPolicy
 
 FLAGS = {

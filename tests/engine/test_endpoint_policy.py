@@ -18,19 +18,19 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from engine import journal
-from engine.annotate import _annotate, start_judge, start_policy
-from engine.config import AnnotateConfig
-from engine.errors import ConfigurationError, PolicyUnreachable, UsageError
-from engine.judge.circuit import Pace
-from engine.opening import read_seeds
-from engine.policy.asking import closed, shares
-from engine.policy.base import ProblemFailed, Prompt
-from engine.policy.endpoint_flags import POLICY_KEY_VARIABLE
-from engine.policy.endpoint_policy import EndpointPolicy
-from engine.policy.identity import policy_identity, require_policy
-from engine.records import Estimate, Problem
-from engine.store import Store
+from omegaprm.engine import journal
+from omegaprm.engine.annotate import _annotate, start_judge, start_policy
+from omegaprm.engine.config import AnnotateConfig
+from omegaprm.engine.errors import ConfigurationError, PolicyUnreachable, UsageError
+from omegaprm.engine.judge.circuit import Pace
+from omegaprm.engine.opening import read_seeds
+from omegaprm.engine.policy.asking import closed, shares
+from omegaprm.engine.policy.base import ProblemFailed, Prompt
+from omegaprm.engine.policy.endpoint_flags import POLICY_KEY_VARIABLE
+from omegaprm.engine.policy.endpoint_policy import EndpointPolicy
+from omegaprm.engine.policy.identity import policy_identity, require_policy
+from omegaprm.engine.records import Estimate, Problem
+from omegaprm.engine.store import Store
 from tests.fakes.policy import ScriptedPolicy
 from tests.fakes.policy_server import serving
 

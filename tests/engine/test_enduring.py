@@ -6,10 +6,10 @@ import asyncio
 
 import pytest
 
-from engine.errors import EngineDied
-from engine.policy.base import Completion, ProblemFailed, Prompt
-from engine.policy.enduring import MAX_SENDS, PROBE, Deadline
-from engine.records import Problem
+from omegaprm.engine.errors import EngineDied
+from omegaprm.engine.policy.base import Completion, ProblemFailed, Prompt
+from omegaprm.engine.policy.enduring import MAX_SENDS, PROBE, Deadline
+from omegaprm.engine.records import Problem
 
 
 class Silent:

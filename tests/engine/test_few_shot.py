@@ -8,17 +8,17 @@ from typing import Any
 
 import pytest
 
-from engine.annotate import annotate
-from engine.config import AnnotateConfig
-from engine.errors import ConfigurationError
-from engine.few_shot import examples_digest, read_examples
-from engine.policy.asking import chat_fields
-from engine.policy.base import Prompt
-from engine.policy.chat import Chat
-from engine.policy.endpoint_policy import EndpointPolicy
-from engine.prompts import Example, parse, turns
-from engine.records import Problem
-from engine.seams import Begun, StepFormat
+from omegaprm.engine.annotate import annotate
+from omegaprm.engine.config import AnnotateConfig
+from omegaprm.engine.errors import ConfigurationError
+from omegaprm.engine.few_shot import examples_digest, read_examples
+from omegaprm.engine.policy.asking import chat_fields
+from omegaprm.engine.policy.base import Prompt
+from omegaprm.engine.policy.chat import Chat
+from omegaprm.engine.policy.endpoint_policy import EndpointPolicy
+from omegaprm.engine.prompts import Example, parse, turns
+from omegaprm.engine.records import Problem
+from omegaprm.engine.seams import Begun, StepFormat
 from tests.engine.test_chat import NO_SYSTEM, PARTS, STRING_ONLY, Templated
 from tests.fakes.policy import ScriptedPolicy
 from tests.fakes.policy_server import serving

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from engine.errors import StoreFailed
-from engine.files import require_writable, write_whole
+from omegaprm.engine.errors import StoreFailed
+from omegaprm.engine.files import require_writable, write_whole
 
 
 def test_a_file_is_replaced_and_nothing_else_is_left(tmp_path: Path) -> None:

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from engine import commands
-from engine.config import AnnotateConfig
-from engine.errors import ConfigurationError, UsageError
-from engine.presets import PRESETS
+from omegaprm.engine import commands
+from omegaprm.engine.config import AnnotateConfig
+from omegaprm.engine.errors import ConfigurationError, UsageError
+from omegaprm.engine.presets import PRESETS
 
 REQUIRED = {"seeds": ("seeds.json",), "model": "policy", "store": "store"}
 

@@ -12,13 +12,13 @@ from typing import Any
 import msgspec
 import pytest
 
-from engine.config import SearchRule
-from engine.errors import BadInput
-from engine.export import OPEN, ExportConfig, export
-from engine.formats import NOT_KNOWN, Format, RowSet, first_error, write_processbench
-from engine.records import ProblemRecord, TrainingRow, parse_process_text, process_text
-from engine.status import summarise
-from engine.store import Store
+from omegaprm.engine.config import SearchRule
+from omegaprm.engine.errors import BadInput
+from omegaprm.engine.export import OPEN, ExportConfig, export
+from omegaprm.engine.formats import NOT_KNOWN, Format, RowSet, first_error, write_processbench
+from omegaprm.engine.records import ProblemRecord, TrainingRow, parse_process_text, process_text
+from omegaprm.engine.status import summarise
+from omegaprm.engine.store import Store
 from tests.fakes.grown_store import grow_into, numbered
 from tests.fakes.policy import StumblingPolicy
 from tests.fakes.stores import problems, write_store

@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 from PIL import ExifTags, Image
 
-from engine import images
-from engine.image_paths import relative
-from engine.images import ImageError
+from omegaprm.engine import images
+from omegaprm.engine.image_paths import relative
+from omegaprm.engine.images import ImageError
 
 
 def save(path: Path, image: Image.Image | None = None, **options: object) -> Path:

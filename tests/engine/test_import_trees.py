@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from engine import journal
-from engine.errors import BadInput, ConfigurationError
-from engine.export import ExportConfig, export
-from engine.import_trees import ImportTreesConfig, import_trees
-from engine.imported import NOT_RECOVERED, assembled
-from engine.records import Counts, Estimate, parse_process_text
-from engine.store import Store
+from omegaprm.engine import journal
+from omegaprm.engine.errors import BadInput, ConfigurationError
+from omegaprm.engine.export import ExportConfig, export
+from omegaprm.engine.import_trees import ImportTreesConfig, import_trees
+from omegaprm.engine.imported import NOT_RECOVERED, assembled
+from omegaprm.engine.records import Counts, Estimate, parse_process_text
+from omegaprm.engine.store import Store
 from tests.fakes.stores import problems, write_store
 
 Steps = tuple[str, ...]

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from engine.errors import JudgeUnreachable
-from engine.judge import cascade, math_rule
-from engine.judge.cascade import Cascade, verdict_key
-from engine.judge.math_rule import MathVerify
-from engine.records import Problem, Verdict
+from omegaprm.engine.errors import JudgeUnreachable
+from omegaprm.engine.judge import cascade, math_rule
+from omegaprm.engine.judge.cascade import Cascade, verdict_key
+from omegaprm.engine.judge.math_rule import MathVerify
+from omegaprm.engine.records import Problem, Verdict
 
 ROOT = Path(__file__).parents[2]
 MAX_LOOP_LAG_SECONDS = 0.05
@@ -260,7 +260,7 @@ async def test_close_ends_the_processes_and_those_who_wait():
 
 PARENT = """
 import asyncio
-from engine.judge.math_rule import MathVerify
+from omegaprm.engine.judge.math_rule import MathVerify
 
 async def main():
     rule = MathVerify(1, deadline_seconds=600)
@@ -293,7 +293,9 @@ def is_running(pid: int) -> bool:
 
 
 async def test_the_worker_imports_nothing_heavy():
-    code = "import engine.judge.cascade, math_verify, sys; print(sorted({'torch', 'vllm'} & sys.modules.keys()))"
+    code = (
+        "import omegaprm.engine.judge.cascade, math_verify, sys; print(sorted({'torch', 'vllm'} & sys.modules.keys()))"
+    )
     process = await asyncio.create_subprocess_exec(sys.executable, "-c", code, cwd=ROOT, stdout=asyncio.subprocess.PIPE)
     output, _ = await process.communicate()
     assert output.decode().strip() == "[]"

@@ -9,8 +9,8 @@ import signal
 import sys
 from pathlib import Path
 
-from engine import journal
-from engine.store import Store
+from omegaprm.engine import journal
+from omegaprm.engine.store import Store
 from tests.fakes.chat_server import PROBE, ChatServer, serving
 
 ROOT = Path(__file__).parents[2]

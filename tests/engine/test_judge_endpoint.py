@@ -9,16 +9,16 @@ from datetime import UTC, datetime
 
 import pytest
 
-from engine.errors import ConfigurationError, JudgeUnreachable, UsageError
-from engine.judge.cascade import Cascade
-from engine.judge.chatting import Reply, Unanswered
-from engine.judge.circuit import Circuit, Pace, retry_after_seconds
-from engine.judge.endpoint import MAX_TRIES, Endpoint
-from engine.judge.flags import KEY_VARIABLE, JudgeFlags, judge_identity, judge_settings
-from engine.judge.llm import ASKING, LlmRule, filled, read_verdict
-from engine.judge.math_rule import MathVerify
-from engine.judge.opening import start_cascade
-from engine.records import Problem, Verdict
+from omegaprm.engine.errors import ConfigurationError, JudgeUnreachable, UsageError
+from omegaprm.engine.judge.cascade import Cascade
+from omegaprm.engine.judge.chatting import Reply, Unanswered
+from omegaprm.engine.judge.circuit import Circuit, Pace, retry_after_seconds
+from omegaprm.engine.judge.endpoint import MAX_TRIES, Endpoint
+from omegaprm.engine.judge.flags import KEY_VARIABLE, JudgeFlags, judge_identity, judge_settings
+from omegaprm.engine.judge.llm import ASKING, LlmRule, filled, read_verdict
+from omegaprm.engine.judge.math_rule import MathVerify
+from omegaprm.engine.judge.opening import start_cascade
+from omegaprm.engine.records import Problem, Verdict
 from tests.engine.judge_under_faults import judge_under_faults
 from tests.fakes.chat_server import PROBE, ChatServer, serving
 

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.judge import choices, quantities, units
-from engine.judge.answers import MAX_ANSWER_CHARS, normalise
-from engine.judge.exact import decide
-from engine.records import Verdict
+from omegaprm.engine.judge import choices, quantities, units
+from omegaprm.engine.judge.answers import MAX_ANSWER_CHARS, normalise
+from omegaprm.engine.judge.exact import decide
+from omegaprm.engine.records import Verdict
 
 MIN_PAIRS_PER_SECOND = 20_000
 """A floor for a loaded machine; an idle core does several times as many."""

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from engine.errors import BadInput, StoreFailed
-from engine.judge import grading
-from engine.judge.grading import JudgeConfig, candidates_of, grade_file, grade_rows, read_rows
-from engine.records import Verdict
+from omegaprm.engine.errors import BadInput, StoreFailed
+from omegaprm.engine.judge import grading
+from omegaprm.engine.judge.grading import JudgeConfig, candidates_of, grade_file, grade_rows, read_rows
+from omegaprm.engine.records import Verdict
 from tests.fakes.judge import ScriptedJudge
 
 ROOT = Path(__file__).parents[2]
@@ -195,8 +195,8 @@ def equivalent_forms(reference: str) -> list[str]:
 
 @pytest.mark.skipif(not SEEDS.exists(), reason="the MATH-Vision problems are not there")
 async def test_references_of_real_problems_are_right_against_themselves_and_nothing_else(tmp_path):
-    from engine.judge.cascade import Cascade
-    from engine.records import Problem
+    from omegaprm.engine.judge.cascade import Cascade
+    from omegaprm.engine.records import Problem
 
     judge = await Cascade.start(num_workers=1, deadline_seconds=60)
     for seed in json.loads(SEEDS.read_text()):

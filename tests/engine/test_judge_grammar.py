@@ -6,8 +6,8 @@ import pytest
 from latex2sympy2_extended.latex2sympy2 import _Latex2Sympy
 from sympy import srepr
 
-from engine.judge import exact, grammar, math_worker
-from engine.judge.math_rule import formulas
+from omegaprm.engine.judge import exact, grammar, math_worker
+from omegaprm.engine.judge.math_rule import formulas
 from tests.engine.hard_pairs import load
 
 

@@ -11,17 +11,17 @@ from pathlib import Path
 
 import pytest
 
-from engine.config import AnnotateConfig
-from engine.errors import ConfigurationError, UsageError
-from engine.judge import room
-from engine.judge.cascade import Cascade
-from engine.judge.chatting import Reply, Spent, Unanswered
-from engine.judge.flags import JudgeFlags, judge_identity, judge_settings
-from engine.judge.llm import LlmRule
-from engine.judge.math_rule import MathVerify
-from engine.judge.opening import require_room
-from engine.policy import vllm_engine
-from engine.records import Problem, Verdict
+from omegaprm.engine.config import AnnotateConfig
+from omegaprm.engine.errors import ConfigurationError, UsageError
+from omegaprm.engine.judge import room
+from omegaprm.engine.judge.cascade import Cascade
+from omegaprm.engine.judge.chatting import Reply, Spent, Unanswered
+from omegaprm.engine.judge.flags import JudgeFlags, judge_identity, judge_settings
+from omegaprm.engine.judge.llm import LlmRule
+from omegaprm.engine.judge.math_rule import MathVerify
+from omegaprm.engine.judge.opening import require_room
+from omegaprm.engine.policy import vllm_engine
+from omegaprm.engine.records import Problem, Verdict
 from tests.fakes import tiny_judge
 
 ROOT = Path(__file__).parents[2]

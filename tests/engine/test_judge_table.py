@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import pytest_asyncio
 
-from engine.judge.cascade import Cascade
-from engine.records import Problem
+from omegaprm.engine.judge.cascade import Cascade
+from omegaprm.engine.records import Problem
 
 OPTIONS = "Which is it? (A) 10 (B) 12 (C) 14 (D) none of these"
 FORMULAS = "How large?\n(A) $\\pi$\n(B) $3 \\pi$\n(C) $\\frac{\\sqrt{3}}{2}$\n(D) $1:2$\n(E) impossible to say"

@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from engine.errors import BadInput
-from engine.problems import Rejected, SeedSet, read_problems
+from omegaprm.engine.errors import BadInput
+from omegaprm.engine.problems import Rejected, SeedSet, read_problems
 
 
 def picture(colour: int = 0) -> bytes:

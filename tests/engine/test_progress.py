@@ -9,12 +9,12 @@ import msgspec
 import pytest
 from rich.console import Console
 
-from engine.load import JudgeLoad, PolicyLoad
-from engine.meter import Meter
-from engine.progress import Progress, clock_text
-from engine.records import Estimate, Origin, Problem, ProblemRecord, Rollout
-from engine.screen import screen
-from engine.snapshot import Prices, line
+from omegaprm.engine.load import JudgeLoad, PolicyLoad
+from omegaprm.engine.meter import Meter
+from omegaprm.engine.progress import Progress, clock_text
+from omegaprm.engine.records import Estimate, Origin, Problem, ProblemRecord, Rollout
+from omegaprm.engine.screen import screen
+from omegaprm.engine.snapshot import Prices, line
 
 PROBLEM = Problem(id="p", question="?", correct_answer="1")
 

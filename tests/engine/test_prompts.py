@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from engine.prompts import Turns, folded, join, outside_tags, parse, turns, whole
-from engine.seams import Begun, StepFormat, finished_seams, text_of
+from omegaprm.engine.prompts import Turns, folded, join, outside_tags, parse, turns, whole
+from omegaprm.engine.seams import Begun, StepFormat, finished_seams, text_of
 
 A = Begun(("a",))
 

@@ -21,12 +21,12 @@ import aiohttp
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from engine import metrics
-from engine.errors import ConfigurationError
-from engine.meter import Meter
-from engine.notify import notified
-from engine.progress import Progress
-from engine.status import StatusConfig, status
+from omegaprm.engine import metrics
+from omegaprm.engine.errors import ConfigurationError
+from omegaprm.engine.meter import Meter
+from omegaprm.engine.notify import notified
+from omegaprm.engine.progress import Progress
+from omegaprm.engine.status import StatusConfig, status
 from tests.fakes.annotate import PAUSE
 
 ROOT = Path(__file__).resolve().parents[2]

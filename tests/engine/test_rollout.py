@@ -16,14 +16,14 @@ import msgspec
 import pytest
 from PIL import Image
 
-from engine.config import RolloutConfig
-from engine.errors import BadInput, ConfigurationError, Drained, EngineDied, StoreFailed, StoreHeld
-from engine.judge.cascade import Cascade
-from engine.partial import Partial
-from engine.policy.base import Completion, Policy, ProblemFailed, Prompt
-from engine.records import Candidates
-from engine.rollout import run, split_loosely
-from engine.seeds import derive_seed
+from omegaprm.engine.config import RolloutConfig
+from omegaprm.engine.errors import BadInput, ConfigurationError, Drained, EngineDied, StoreFailed, StoreHeld
+from omegaprm.engine.judge.cascade import Cascade
+from omegaprm.engine.partial import Partial
+from omegaprm.engine.policy.base import Completion, Policy, ProblemFailed, Prompt
+from omegaprm.engine.records import Candidates
+from omegaprm.engine.rollout import run, split_loosely
+from omegaprm.engine.seeds import derive_seed
 from tests.conftest import ROOT
 from tests.fakes.policy import ScriptedPolicy
 
@@ -295,9 +295,9 @@ def test_a_drain_raises_drained_with_everything_kept(config: RolloutConfig) -> N
 CHILD = """
 import asyncio, sys
 import msgspec
-from engine import commands
-from engine.config import RolloutConfig
-from engine.rollout import run
+from omegaprm.engine import commands
+from omegaprm.engine.config import RolloutConfig
+from omegaprm.engine.rollout import run
 from tests.engine.test_rollout import judge_of, using
 from tests.fakes.policy import ScriptedPolicy
 

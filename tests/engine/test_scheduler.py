@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from engine.errors import EngineDied
-from engine.scheduler import run_all
+from omegaprm.engine.errors import EngineDied
+from omegaprm.engine.scheduler import run_all
 
 
 class Work:

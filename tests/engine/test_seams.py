@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.prompts import parse
-from engine.seams import Begun, StepFormat, begun_text, extended, finished_seams, text_of
+from omegaprm.engine.prompts import parse
+from omegaprm.engine.seams import Begun, StepFormat, begun_text, extended, finished_seams, text_of
 
 WRITTEN: list[tuple[StepFormat, str, list[str]]] = [
     ("tags", "<step>a</step><step>b</step><answer>7</answer>", ["<step>a</step>", "<step>a</step><step>b</step>"]),

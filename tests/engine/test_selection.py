@@ -7,10 +7,10 @@ import random
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.config import SearchRule
-from engine.records import Estimate, Origin, Problem, Rollout
-from engine.selection import RowRule, continued_solutions, right_solutions, select, wrong_solutions
-from engine.tree import Tree, apply
+from omegaprm.engine.config import SearchRule
+from omegaprm.engine.records import Estimate, Origin, Problem, Rollout
+from omegaprm.engine.selection import RowRule, continued_solutions, right_solutions, select, wrong_solutions
+from omegaprm.engine.tree import Tree, apply
 from tests.fakes.growing import grow, recorded_rollouts
 from tests.fakes.policy import SLIP, ScriptedPolicy
 

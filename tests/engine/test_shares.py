@@ -9,8 +9,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.records import Counts, Estimate, Origin, Outcome, Rollout
-from engine.shares import MIN_DIFFERENCE, MIN_ROLLOUTS, Shares, percent, share_lines, tallied, tally, warning, warnings
+from omegaprm.engine.records import Counts, Estimate, Origin, Outcome, Rollout
+from omegaprm.engine.shares import (
+    MIN_DIFFERENCE,
+    MIN_ROLLOUTS,
+    Shares,
+    percent,
+    share_lines,
+    tallied,
+    tally,
+    warning,
+    warnings,
+)
 
 COUNTS = st.builds(Counts, *[st.integers(0, 9999)] * 5)
 

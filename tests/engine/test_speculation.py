@@ -10,14 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.ahead import Ahead, Ask
-from engine.config import SearchRule
-from engine.foresight import next_wants
-from engine.load import PolicyLoad
-from engine.policy.base import Completion, ProblemFailed, Prompt
-from engine.records import Estimate, Problem
-from engine.store import Store
-from engine.tree import Tree, apply, next_want
+from omegaprm.engine.ahead import Ahead, Ask
+from omegaprm.engine.config import SearchRule
+from omegaprm.engine.foresight import next_wants
+from omegaprm.engine.load import PolicyLoad
+from omegaprm.engine.policy.base import Completion, ProblemFailed, Prompt
+from omegaprm.engine.records import Estimate, Problem
+from omegaprm.engine.store import Store
+from omegaprm.engine.tree import Tree, apply, next_want
 from tests.engine.test_economy_runs import StoppingPolicy, exported, run
 from tests.engine.test_economy_runs import folder as folder
 from tests.fakes.growing import prefix_of, recorded_rollouts

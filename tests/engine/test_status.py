@@ -11,14 +11,14 @@ from typing import Any
 import msgspec
 import pytest
 
-from engine.config import SearchRule
-from engine.errors import UsageError
-from engine.export import ExportConfig
-from engine.problems import Rejected
-from engine.records import Estimate, Origin, Outcome, Problem, ProblemRecord, ProblemState, Rollout, Verdict
-from engine.status import REJECTED_KEY, StatusConfig, mc_label, mc_labels
-from engine.store import Store, Write, estimate_key, pack, problem_key
-from engine.view.config import ViewConfig
+from omegaprm.engine.config import SearchRule
+from omegaprm.engine.errors import UsageError
+from omegaprm.engine.export import ExportConfig
+from omegaprm.engine.problems import Rejected
+from omegaprm.engine.records import Estimate, Origin, Outcome, Problem, ProblemRecord, ProblemState, Rollout, Verdict
+from omegaprm.engine.status import REJECTED_KEY, StatusConfig, mc_label, mc_labels
+from omegaprm.engine.store import Store, Write, estimate_key, pack, problem_key
+from omegaprm.engine.view.config import ViewConfig
 from tests.fakes.grown_store import grow_into, numbered
 from tests.fakes.policy import ScriptedPolicy, StumblingPolicy
 

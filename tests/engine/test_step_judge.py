@@ -15,18 +15,18 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from engine import journal
-from engine.consensus import AGREE, JUDGE_ALONE, MC_ALONE, NO_OPINION
-from engine.errors import ConfigurationError, JudgeUnreachable, UsageError
-from engine.export import ExportConfig, export
-from engine.judge.chatting import Reply
-from engine.judge.circuit import Pace
-from engine.judge.step_rule import read_opinion
-from engine.opinions import opinions_of, stored_judge
-from engine.records import parse_process_text
-from engine.step_judge import JudgeStepsConfig, run_judge_steps
-from engine.store import Store
-from engine.tree import ROOT_DIGEST, state_digests
+from omegaprm.engine import journal
+from omegaprm.engine.consensus import AGREE, JUDGE_ALONE, MC_ALONE, NO_OPINION
+from omegaprm.engine.errors import ConfigurationError, JudgeUnreachable, UsageError
+from omegaprm.engine.export import ExportConfig, export
+from omegaprm.engine.judge.chatting import Reply
+from omegaprm.engine.judge.circuit import Pace
+from omegaprm.engine.judge.step_rule import read_opinion
+from omegaprm.engine.opinions import opinions_of, stored_judge
+from omegaprm.engine.records import parse_process_text
+from omegaprm.engine.step_judge import JudgeStepsConfig, run_judge_steps
+from omegaprm.engine.store import Store
+from omegaprm.engine.tree import ROOT_DIGEST, state_digests
 from tests.fakes.chat_server import PROBE, serving
 from tests.fakes.policy import SLIP
 from tests.fakes.stores import problems, write_store

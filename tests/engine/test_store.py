@@ -10,9 +10,9 @@ from pathlib import Path
 import lmdb
 import pytest
 
-from engine.errors import ConfigurationError, StoreFailed, StoreHeld
-from engine.records import SCHEMA_VERSION, Verdict
-from engine.store import (
+from omegaprm.engine.errors import ConfigurationError, StoreFailed, StoreHeld
+from omegaprm.engine.records import SCHEMA_VERSION, Verdict
+from omegaprm.engine.store import (
     SCHEMA_KEY,
     Store,
     StoreDamaged,

@@ -8,10 +8,19 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-PURE = {
-    "engine.bisection", "engine.concurrency", "engine.config", "engine.evidence", "engine.foresight", "engine.nodes",
-    "engine.records", "engine.seeds", "engine.stopping", "engine.tree",
-}  # fmt: skip
+DECIDING = (
+    "bisection",
+    "concurrency",
+    "config",
+    "evidence",
+    "foresight",
+    "nodes",
+    "records",
+    "seeds",
+    "stopping",
+    "tree",
+)
+PURE = {f"omegaprm.engine.{name}" for name in DECIDING}
 """Decisions and the structs they are made on; config checks flags and imports those of other parts."""
 ACTING = {"asyncio", "os", "pathlib", "random", "socket", "subprocess", "sys", "threading", "time"}
 
@@ -29,17 +38,17 @@ def imported(file: Path) -> set[str]:
     return found
 
 
-@pytest.mark.parametrize("name", sorted(PURE - {"engine.config"}))
+@pytest.mark.parametrize("name", sorted(PURE - {"omegaprm.engine.config"}))
 def test_what_decides_imports_only_what_decides(name: str):
     modules = imported((ROOT / name.replace(".", "/")).with_suffix(".py"))
-    assert {module for module in modules if module.startswith("engine")} <= PURE
+    assert {module for module in modules if module.startswith("omegaprm")} <= PURE
     assert not {module.partition(".")[0] for module in modules} & ACTING
 
 
 @pytest.mark.parametrize("file", sorted((ROOT / "engine" / "store").glob("*.py")), ids=lambda file: file.stem)
 def test_the_store_knows_errors_and_its_schema_version_alone(file: Path):
-    modules = {module for module in imported(file) if module.startswith("engine")}
-    assert {module for module in modules if not module.startswith("engine.store")} <= {
-        "engine.errors",
-        "engine.records",
+    modules = {module for module in imported(file) if module.startswith("omegaprm")}
+    assert {module for module in modules if not module.startswith("omegaprm.engine.store")} <= {
+        "omegaprm.engine.errors",
+        "omegaprm.engine.records",
     }

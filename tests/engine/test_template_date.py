@@ -13,18 +13,18 @@ import msgspec
 import pytest
 from transformers import AutoProcessor
 
-from engine import template_date
-from engine.annotate import annotate
-from engine.config import AnnotateConfig, RolloutConfig
-from engine.errors import ConfigurationError, UsageError
-from engine.judge.cascade import Cascade
-from engine.opening import start_policy
-from engine.policy.chat import Chat
-from engine.policy.endpoint_policy import EndpointPolicy
-from engine.prompt_date import settled
-from engine.prompts import Turns
-from engine.rollout import run
-from engine.store import Store
+from omegaprm.engine import template_date
+from omegaprm.engine.annotate import annotate
+from omegaprm.engine.config import AnnotateConfig, RolloutConfig
+from omegaprm.engine.errors import ConfigurationError, UsageError
+from omegaprm.engine.judge.cascade import Cascade
+from omegaprm.engine.opening import start_policy
+from omegaprm.engine.policy.chat import Chat
+from omegaprm.engine.policy.endpoint_policy import EndpointPolicy
+from omegaprm.engine.prompt_date import settled
+from omegaprm.engine.prompts import Turns
+from omegaprm.engine.rollout import run
+from omegaprm.engine.store import Store
 from tests.fakes.dated import CALLS_NOW, FIRST, FIXED_DEFAULT, LATER, TAKES_STRING, model, pass_to
 from tests.fakes.policy import ScriptedPolicy
 from tests.fakes.policy_server import serving
@@ -160,7 +160,7 @@ def test_a_store_from_before_dates_were_recorded_goes_on_unless_a_date_is_named(
     folder = model(policy_folder, tmp_path / "model", CALLS_NOW)
     pass_to(FIRST, monkeypatch)
     with monkeypatch.context() as earlier:
-        earlier.setattr("engine.fingerprint.sampled_under", without_date())
+        earlier.setattr("omegaprm.engine.fingerprint.sampled_under", without_date())
         annotating(folder)
     assert recorded(tmp_path) is None
     pass_to(LATER, monkeypatch)
@@ -170,7 +170,7 @@ def test_a_store_from_before_dates_were_recorded_goes_on_unless_a_date_is_named(
 
 
 def without_date() -> Callable[..., dict[str, object]]:
-    from engine.fingerprint import sampled_under
+    from omegaprm.engine.fingerprint import sampled_under
 
     return lambda *given: {name: value for name, value in sampled_under(*given).items() if name != "prompt_date"}
 

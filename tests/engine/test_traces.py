@@ -6,7 +6,7 @@ import json
 from itertools import pairwise
 from pathlib import Path
 
-from engine.concurrency import FULL_KV_SHARE, GROWTH_SHARE, Level, Signals, next_level
+from omegaprm.engine.concurrency import FULL_KV_SHARE, GROWTH_SHARE, Level, Signals, next_level
 
 TRACES = Path(__file__).with_name("traces")
 NUM_ROLLOUTS = 16

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.config import SearchRule
-from engine.presets import PRESETS
-from engine.records import Estimate, Origin, Problem, Rollout
-from engine.tree import Tree, Want, apply, next_want, replay, score
+from omegaprm.engine.config import SearchRule
+from omegaprm.engine.presets import PRESETS
+from omegaprm.engine.records import Estimate, Origin, Problem, Rollout
+from omegaprm.engine.tree import Tree, Want, apply, next_want, replay, score
 from tests.engine.slow_omegaprm import SlowOmegaPRM
 from tests.fakes.growing import grow, recorded_rollouts
 from tests.fakes.policy import ScriptedPolicy

@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from engine import journal
-from engine.export import ExportConfig, export, stored_rule
-from engine.records import Estimate, Problem
-from engine.selection import RowRule, right_solutions, wrong_solutions
-from engine.store import Store
-from engine.tree import Tree, replay
-from engine.tree_json import tree_json
+from omegaprm.engine import journal
+from omegaprm.engine.export import ExportConfig, export, stored_rule
+from omegaprm.engine.records import Estimate, Problem
+from omegaprm.engine.selection import RowRule, right_solutions, wrong_solutions
+from omegaprm.engine.store import Store
+from omegaprm.engine.tree import Tree, replay
+from omegaprm.engine.tree_json import tree_json
 from tests.engine.test_selection import worked_tree
 from tests.fakes.stores import problems, write_store
 

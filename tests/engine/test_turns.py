@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from engine.turns import Turns
+from omegaprm.engine.turns import Turns
 
 
 async def passes_by_turn(num_callers: int, max_per_turn: int) -> list[list[int]]:

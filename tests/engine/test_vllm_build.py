@@ -11,10 +11,10 @@ from unittest import mock
 
 import pytest
 
-from engine.config import AnnotateConfig, EngineOptions
-from engine.errors import ConfigurationError
-from engine.judge.opening import require_room
-from engine.policy import vllm_engine
+from omegaprm.engine.config import AnnotateConfig, EngineOptions
+from omegaprm.engine.errors import ConfigurationError
+from omegaprm.engine.judge.opening import require_room
+from omegaprm.engine.policy import vllm_engine
 
 ROOT = Path(__file__).parents[2]
 GPU = {"vllm": "0.32.0"}
@@ -91,7 +91,7 @@ def test_a_gpu_build_that_is_set_to_the_cpu_runs_on_the_cpu(installed, environme
 
 def test_the_answer_is_vllms_own_and_imports_nothing_of_it():
     program = (
-        "import sys; from engine.policy.vllm_engine import on_cpu; told = on_cpu(); "
+        "import sys; from omegaprm.engine.policy.vllm_engine import on_cpu; told = on_cpu(); "
         "assert not {'vllm', 'torch'} & set(sys.modules); print(told)"
     )
     told = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)

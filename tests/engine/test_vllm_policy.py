@@ -13,24 +13,24 @@ import pytest
 import pytest_asyncio
 from PIL import Image
 
-from engine import images
-from engine.ahead import Ahead, closing
-from engine.config import EngineOptions, Sampling, SearchRule
-from engine.errors import ConfigurationError, EngineDied, JudgeUnreachable
-from engine.judge.cascade import Cascade
-from engine.judge.chatting import Unanswered
-from engine.judge.flags import JudgeFlags
-from engine.judge.llm import LlmRule
-from engine.judge.local import LocalModel
-from engine.judge.opening import start_cascade
-from engine.policy import checkpoint
-from engine.policy.base import Completion, ProblemFailed, Prompt
-from engine.policy.vllm_policy import VllmPolicy
-from engine.problems import read_problems
-from engine.prompts import parse, read_step
-from engine.records import Problem
-from engine.search import Search
-from engine.store import Store
+from omegaprm.engine import images
+from omegaprm.engine.ahead import Ahead, closing
+from omegaprm.engine.config import EngineOptions, Sampling, SearchRule
+from omegaprm.engine.errors import ConfigurationError, EngineDied, JudgeUnreachable
+from omegaprm.engine.judge.cascade import Cascade
+from omegaprm.engine.judge.chatting import Unanswered
+from omegaprm.engine.judge.flags import JudgeFlags
+from omegaprm.engine.judge.llm import LlmRule
+from omegaprm.engine.judge.local import LocalModel
+from omegaprm.engine.judge.opening import start_cascade
+from omegaprm.engine.policy import checkpoint
+from omegaprm.engine.policy.base import Completion, ProblemFailed, Prompt
+from omegaprm.engine.policy.vllm_policy import VllmPolicy
+from omegaprm.engine.problems import read_problems
+from omegaprm.engine.prompts import parse, read_step
+from omegaprm.engine.records import Problem
+from omegaprm.engine.search import Search
+from omegaprm.engine.store import Store
 from tests.fakes import tiny_judge
 
 pytestmark = [pytest.mark.engine, pytest.mark.asyncio(loop_scope="module")]

@@ -10,18 +10,18 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from engine import journal
-from engine.annotate import annotate
-from engine.config import AnnotateConfig, SearchRule
-from engine.errors import ConfigurationError
-from engine.export import ExportConfig, export
-from engine.policy.base import Completion, Prompt
-from engine.records import Estimate, Problem
-from engine.seams import begun_text
-from engine.search import Search
-from engine.store import Store, Write, pack
-from engine.store.store import FINGERPRINT_KEY, Fingerprint
-from engine.verify import misfits
+from omegaprm.engine import journal
+from omegaprm.engine.annotate import annotate
+from omegaprm.engine.config import AnnotateConfig, SearchRule
+from omegaprm.engine.errors import ConfigurationError
+from omegaprm.engine.export import ExportConfig, export
+from omegaprm.engine.policy.base import Completion, Prompt
+from omegaprm.engine.records import Estimate, Problem
+from omegaprm.engine.seams import begun_text
+from omegaprm.engine.search import Search
+from omegaprm.engine.store import Store, Write, pack
+from omegaprm.engine.store.store import FINGERPRINT_KEY, Fingerprint
+from omegaprm.engine.verify import misfits
 from tests.fakes import grown_store
 from tests.fakes.judge import ScriptedJudge
 from tests.fakes.policy import ScriptedPolicy

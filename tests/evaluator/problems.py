@@ -1,6 +1,6 @@
 """Small problems for the tests of this folder."""
 
-from engine.records import Candidates
+from omegaprm.engine.records import Candidates
 
 
 def problem(labels, answers=None, id="p", steps=None):

@@ -13,14 +13,14 @@ import msgspec
 import pytest
 from rich.console import Console
 
-from engine.errors import BadInput, ConfigurationError, Drained, EngineDied, UsageError
-from evaluator.ablation import ablate
-from evaluator.ablation_config import AblationConfig, Cell
-from evaluator.ablation_table import markdown, print_table
-from evaluator.aggregation import AGGREGATIONS
+from omegaprm.engine.errors import BadInput, ConfigurationError, Drained, EngineDied, UsageError
+from omegaprm.evaluator.ablation import ablate
+from omegaprm.evaluator.ablation_config import AblationConfig, Cell
+from omegaprm.evaluator.ablation_table import markdown, print_table
+from omegaprm.evaluator.aggregation import AGGREGATIONS
+from omegaprm.trainer.config import TrainConfig
 from tests.conftest import ROOT
 from tests.trainer.samples import sixteen
-from trainer.config import TrainConfig
 
 STUB = f"""#!{sys.executable}
 import json, sys

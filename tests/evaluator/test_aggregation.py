@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evaluator.aggregation import AGGREGATIONS, aggregate, aggregate_all
+from omegaprm.evaluator.aggregation import AGGREGATIONS, aggregate, aggregate_all
 
 SCORES = [0.8, 0.5, 0.25]
 BY_HAND = {

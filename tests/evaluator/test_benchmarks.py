@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from evaluator.answer_rules import Reference, decide, listed_options
-from evaluator.benchmarks import Rows, benchmarks
-from evaluator.candidates import load
+from omegaprm.evaluator.answer_rules import Reference, decide, listed_options
+from omegaprm.evaluator.benchmarks import Rows, benchmarks
+from omegaprm.evaluator.candidates import load
 
 ROLLOUTS = Path(__file__).parent / "rollouts"
 

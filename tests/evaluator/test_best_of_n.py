@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evaluator.aggregation import AGGREGATIONS
-from evaluator.best_of_n import best_curve, figures, note, pass_curve
+from omegaprm.evaluator.aggregation import AGGREGATIONS
+from omegaprm.evaluator.best_of_n import best_curve, figures, note, pass_curve
 from tests.evaluator.problems import problem
 
 ROWS = st.lists(st.tuples(st.sampled_from([0.1, 0.4, 0.4001, 0.9]), st.integers(0, 1)), min_size=1, max_size=7)

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from engine.errors import BadInput
-from evaluator.candidates import load
+from omegaprm.engine.errors import BadInput
+from omegaprm.evaluator.candidates import load
 
 GOOD = {
     "id": 7,

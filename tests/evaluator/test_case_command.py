@@ -4,8 +4,8 @@ import msgspec
 import pytest
 from PIL import Image
 
-from engine.errors import BadInput, UsageError
-from evaluator.case_command import CaseStudyConfig, case_study
+from omegaprm.engine.errors import BadInput, UsageError
+from omegaprm.evaluator.case_command import CaseStudyConfig, case_study
 from tests.evaluator.problems import problem
 from tests.fakes.scorer import ScriptedScorer
 

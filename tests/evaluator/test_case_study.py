@@ -5,8 +5,8 @@ import io
 import pytest
 from PIL import Image
 
-from evaluator.case_picture import MAX_STEPS, case_picture, wrapped
-from evaluator.case_study import Case, Told, find_case
+from omegaprm.evaluator.case_picture import MAX_STEPS, case_picture, wrapped
+from omegaprm.evaluator.case_study import Case, Told, find_case
 from tests.evaluator.problems import problem
 
 

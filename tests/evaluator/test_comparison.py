@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from evaluator.aggregation import AGGREGATIONS
-from evaluator.at_n import at_n
-from evaluator.best_of_n import figures
-from evaluator.comparison import comparison, difference
-from evaluator.texts import over_texts, variety
+from omegaprm.evaluator.aggregation import AGGREGATIONS
+from omegaprm.evaluator.at_n import at_n
+from omegaprm.evaluator.best_of_n import figures
+from omegaprm.evaluator.comparison import comparison, difference
+from omegaprm.evaluator.texts import over_texts, variety
 from tests.evaluator.problems import problem
 
 

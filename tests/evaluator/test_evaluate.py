@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from engine.errors import BadInput, ConfigurationError, Drained, UsageError
-from evaluator.evaluate import EvaluateConfig, evaluate
+from omegaprm.engine.errors import BadInput, ConfigurationError, Drained, UsageError
+from omegaprm.evaluator.evaluate import EvaluateConfig, evaluate
 from tests.fakes.scorer import ScriptedScorer
 
 ROOT = Path(__file__).parents[2]
@@ -167,7 +167,7 @@ def test_a_prm_that_is_no_folder_is_named(config, tmp_path):
 def test_a_folder_that_is_no_checkpoint_is_refused_by_its_flag_before_torch_is_imported(config, tmp_path):
     made = config([entry("p", [1, 0])])
     words = ["--candidates", *made.candidates, "--prm", made.prm, "--out", made.out]
-    asked = "import sys; from evaluator.evaluate import *; from engine import commands\n"
+    asked = "import sys; from omegaprm.evaluator.evaluate import *; from omegaprm.engine import commands\n"
     asked += "try: evaluate(commands.parse(EvaluateConfig, sys.argv[1:], 'evaluate'))\n"
     asked += "except Exception as error: print(error, 'torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", asked, *words], cwd=ROOT, capture_output=True, text=True, timeout=60)
@@ -186,7 +186,7 @@ def test_a_batch_size_of_none_is_a_usage_error():
 
 
 def test_help_answers_without_loading_a_model_library():
-    code = "import sys, evaluator.evaluate; print({'torch', 'matplotlib', 'numpy'} & {*sys.modules})"
+    code = "import sys, omegaprm.evaluator.evaluate; print({'torch', 'matplotlib', 'numpy'} & {*sys.modules})"
     shown = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert shown.stdout.strip() == "set()"
     helped = subprocess.run([ROOT / "bin/evaluate", "--help"], capture_output=True, text=True, check=True)

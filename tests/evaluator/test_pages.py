@@ -7,9 +7,9 @@ from xml.etree import ElementTree
 import msgspec
 import pytest
 
-from evaluator.best_of_n import figures
-from evaluator.pages import Family, Picture, Report, Table, cell, render, write_report
-from evaluator.tree_picture import colour, tree_svg
+from omegaprm.evaluator.best_of_n import figures
+from omegaprm.evaluator.pages import Family, Picture, Report, Table, cell, render, write_report
+from omegaprm.evaluator.tree_picture import colour, tree_svg
 from tests.evaluator.problems import problem
 
 HOSTILE = "<script>alert(1)</script><svg onload=alert(2)>\"' onerror='x' {{ 7*7 }} </style>"

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from engine.errors import BadInput, StoreFailed
-from engine.view.scores import StepScores
-from evaluator.score_steps import ScoreStepsConfig, score_steps
+from omegaprm.engine.errors import BadInput, StoreFailed
+from omegaprm.engine.view.scores import StepScores
+from omegaprm.evaluator.score_steps import ScoreStepsConfig, score_steps
 from tests.fakes.scorer import ScriptedScorer
 from tests.trainer.samples import row, write_rows
 

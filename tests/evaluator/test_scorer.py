@@ -8,12 +8,12 @@ import pytest
 import torch
 from transformers import AutoModelForImageTextToText
 
-from engine.errors import BadInput
-from evaluator import Scorer
-from evaluator.scorer import Item
+from omegaprm.engine.errors import BadInput
+from omegaprm.evaluator import Scorer
+from omegaprm.evaluator.scorer import Item
+from omegaprm.trainer.encoding import Encoder
 from tests.trainer.samples import picture
 from tests.trainer.test_encoding import without_prm
-from trainer.encoding import Encoder
 
 ITEMS = [
     Item("What is 1+2?", ("1+2=3, so 3", "3")),

@@ -18,10 +18,10 @@ import aiohttp
 import pytest
 from PIL import Image
 
-from engine.errors import BadInput, EngineDied, UsageError
-from evaluator.scorer import Item
-from evaluator.serve import run
-from evaluator.serve_config import ServeConfig
+from omegaprm.engine.errors import BadInput, EngineDied, UsageError
+from omegaprm.evaluator.scorer import Item
+from omegaprm.evaluator.serve import run
+from omegaprm.evaluator.serve_config import ServeConfig
 from tests.fakes.scorer import ScriptedScorer
 
 GOOD = {"question": "What is 1+2?", "steps": ["1+2=3", "3"]}

@@ -5,10 +5,10 @@ import json
 import pytest
 from PIL import Image
 
-from engine.errors import BadInput, UsageError
-from evaluator.evaluate import EvaluateConfig, evaluate
-from evaluator.step_benchmarks import LabelledSolution, read
-from evaluator.step_figures import macro_figures, process_figures
+from omegaprm.engine.errors import BadInput, UsageError
+from omegaprm.evaluator.evaluate import EvaluateConfig, evaluate
+from omegaprm.evaluator.step_benchmarks import LabelledSolution, read
+from omegaprm.evaluator.step_figures import macro_figures, process_figures
 from tests.fakes.scorer import ScriptedScorer
 
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
-from evaluator.step_level import (
+from omegaprm.evaluator.step_level import (
     accuracy,
     auc,
     best_f1,

@@ -13,10 +13,10 @@ from urllib.request import Request, urlopen
 
 import pytest
 
-from engine.errors import ConfigurationError
-from evaluator import Scorer
-from evaluator.config import EvaluateConfig
-from evaluator.models import scorer_of
+from omegaprm.engine.errors import ConfigurationError
+from omegaprm.evaluator import Scorer
+from omegaprm.evaluator.config import EvaluateConfig
+from omegaprm.evaluator.models import scorer_of
 from tests.conftest import ROOT
 from tests.trainer.samples import picture
 from tests.trainer.test_encoding import without_prm

@@ -5,7 +5,7 @@ from itertools import permutations
 import numpy as np
 import pytest
 
-from evaluator.voting import normalise, numbered, vote_curve
+from omegaprm.evaluator.voting import normalise, numbered, vote_curve
 
 
 @pytest.mark.parametrize(

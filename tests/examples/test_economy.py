@@ -7,15 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from engine.errors import Drained
-from engine.policy.base import Prompt
-from engine.prompts import parse
-from engine.records import Problem
 from examples.economy import VARIANTS, Economy
 from examples.economy_figures import figures, linear_counts, table
 from examples.linear import Wrong, estimate
 from examples.pool import BLOCK, Pool, PooledPolicy
 from examples.slipping import SlippingPolicy
+from omegaprm.engine.errors import Drained
+from omegaprm.engine.policy.base import Prompt
+from omegaprm.engine.prompts import parse
+from omegaprm.engine.records import Problem
 from tests.fakes.judge import ScriptedJudge
 from tests.fakes.policy import ScriptedPolicy
 

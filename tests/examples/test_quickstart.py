@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from evaluator.aggregation import AGGREGATIONS
 from examples.quickstart import Quickstart, Size
+from omegaprm.evaluator.aggregation import AGGREGATIONS
 
 TINY = Size(
     seeds_a_family=12,

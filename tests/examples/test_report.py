@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from engine.records import Counts
-from engine.shares import Shares, warnings
-from evaluator.pages import render
 from examples.report import page, rollouts
+from omegaprm.engine.records import Counts
+from omegaprm.engine.shares import Shares, warnings
+from omegaprm.evaluator.pages import render
 
 COST = {"annotation": {"rollouts": 9, "tokens": 9}, "evaluation": {"rollouts": 9}, "seconds": {"annotate": 1.0}}
 UNEQUAL = Shares(Counts(correct=570, unparsed=6), Counts(correct=590, unparsed=410))

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from engine.records import process_text
 from examples.truth import label_quality, split_by_family
+from omegaprm.engine.records import process_text
 
 QUESTION = "What is 3+4*2?"
 WRONG = ("4*2=8, so 3+8", "3+8=12, so 12", "12")

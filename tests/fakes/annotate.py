@@ -21,11 +21,11 @@ from typing import Any, NoReturn
 
 import msgspec
 
-from engine import commands
-from engine.annotate import annotate
-from engine.config import AnnotateConfig
-from engine.presets import PRESETS
-from engine.store import Store, Write
+from omegaprm.engine import commands
+from omegaprm.engine.annotate import annotate
+from omegaprm.engine.config import AnnotateConfig
+from omegaprm.engine.presets import PRESETS
+from omegaprm.engine.store import Store, Write
 from tests.fakes.policy import ScriptedPolicy, Trouble, TroubledPolicy
 
 SCRIPT = "SCRIPT"

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from transformers.utils import chat_template_utils
 
-from engine import template_date
+from omegaprm.engine import template_date
 
 FIRST, LATER = datetime.date(2026, 3, 1), datetime.date(2026, 3, 2)
 

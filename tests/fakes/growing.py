@@ -1,16 +1,16 @@
-"""Grow a tree in memory from a scripted policy: the loop of engine.search without store and engine."""
+"""Grow a tree in memory from a scripted policy: the loop of omegaprm.engine.search without store and engine."""
 
 from __future__ import annotations
 
 import random
 from typing import Protocol
 
-from engine.config import SearchRule
-from engine.policy.base import Prompt
-from engine.prompts import parse
-from engine.records import Estimate, Origin, Problem, Rollout
-from engine.seeds import derive_seed
-from engine.tree import Tree, apply, next_want
+from omegaprm.engine.config import SearchRule
+from omegaprm.engine.policy.base import Prompt
+from omegaprm.engine.prompts import parse
+from omegaprm.engine.records import Estimate, Origin, Problem, Rollout
+from omegaprm.engine.seeds import derive_seed
+from omegaprm.engine.tree import Tree, apply, next_want
 from tests.fakes.policy import ScriptedPolicy
 
 

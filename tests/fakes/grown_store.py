@@ -9,12 +9,12 @@ from pathlib import Path
 
 import msgspec
 
-from engine import journal
-from engine.config import SearchRule
-from engine.records import Problem, ProblemRecord
-from engine.scheduler import run_all
-from engine.search import Search
-from engine.store import Store
+from omegaprm.engine import journal
+from omegaprm.engine.config import SearchRule
+from omegaprm.engine.records import Problem, ProblemRecord
+from omegaprm.engine.scheduler import run_all
+from omegaprm.engine.search import Search
+from omegaprm.engine.store import Store
 from tests.fakes.judge import ScriptedJudge
 from tests.fakes.policy import ScriptedPolicy
 

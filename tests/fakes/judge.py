@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable
 
-from engine.records import Problem, Verdict
+from omegaprm.engine.records import Problem, Verdict
 
 Decision = Verdict | bool | None
 """A verdict; or True, False and None for correct, incorrect and unknown."""

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import msgspec
 
-from engine.errors import EngineDied
-from engine.policy.base import Completion, Prompt
+from omegaprm.engine.errors import EngineDied
+from omegaprm.engine.policy.base import Completion, Prompt
 
 SLIP = "slip"
 

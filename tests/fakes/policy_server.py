@@ -10,8 +10,8 @@ from typing import Any
 
 from aiohttp import web
 
-from engine.policy.base import Prompt
-from engine.records import Problem
+from omegaprm.engine.policy.base import Prompt
+from omegaprm.engine.records import Problem
 from tests.fakes.policy import ScriptedPolicy
 
 QUESTION = re.compile(r"What is (\d+)\?")

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from evaluator.scorer import Item
+    from omegaprm.evaluator.scorer import Item
 
 
 class ScriptedScorer:

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import msgspec
 
-from engine import journal
-from engine.config import SearchRule
-from engine.records import Problem, ProblemRecord
-from engine.store import Store, Write
+from omegaprm.engine import journal
+from omegaprm.engine.config import SearchRule
+from omegaprm.engine.records import Problem, ProblemRecord
+from omegaprm.engine.store import Store, Write
 from tests.fakes.growing import grow, recorded_rollouts
 from tests.fakes.policy import ScriptedPolicy
 

@@ -15,8 +15,8 @@ from typing import Any
 
 import msgspec
 
-from engine.export import ExportConfig, export
-from engine.store import Store
+from omegaprm.engine.export import ExportConfig, export
+from omegaprm.engine.store import Store
 from tests.fakes.annotate import SCRIPT, Script
 from tests.faults.nursery import ACKNOWLEDGING, Nursery
 

@@ -146,7 +146,7 @@ def _be_daemon(request: dict[str, Any]) -> NoReturn:
 
 
 if __name__ == "__main__":
-    import engine.judge.opening  # noqa: F401
+    import omegaprm.engine.judge.opening  # noqa: F401
     import tests.fakes.annotate  # noqa: F401
 
     _serve(socket.socket(fileno=int(sys.argv[1])))

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from engine.records import SCHEMA_VERSION
-from engine.store import SCHEMA_KEY, Store, Write, estimate_key, problem_key
+from omegaprm.engine.records import SCHEMA_VERSION
+from omegaprm.engine.store import SCHEMA_KEY, Store, Write, estimate_key, problem_key
 from tests.fakes.annotate import Script
 from tests.faults.daemon import ROOT, Job, command, exported
 
@@ -120,8 +120,8 @@ async def test_another_schema_version_is_refused_naming_both(job: Job, store: Pa
 FLIPPING = """
 import random, shutil, sys
 from pathlib import Path
-from engine.errors import OmegaprmError
-from engine.export import ExportConfig, export
+from omegaprm.engine.errors import OmegaprmError
+from omegaprm.engine.export import ExportConfig, export
 
 whole, scratch, tries = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
 seed = random.randrange(1 << 30)

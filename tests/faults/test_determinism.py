@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.export import ExportConfig, export
+from omegaprm.engine.export import ExportConfig, export
 from tests.fakes.annotate import Script
 from tests.faults.daemon import Job, exported
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from engine.store import Store, problem_key
+from omegaprm.engine.store import Store, problem_key
 from tests.fakes.annotate import Script
 from tests.faults.daemon import Job, command, exported
 

@@ -34,21 +34,21 @@ SYSTEM_CALLS = {
 }
 """Points that only the system sees: within LMDB's transaction, between its pages, its sync and its meta page."""
 
-WRITER = "engine.store.writer"
+WRITER = "omegaprm.engine.store.writer"
 FUNCTIONS = {
     "group commit": [
         *(f"{WRITER}:GroupCommit._next_batch:after:{at}" for at in (3, 7)),
-        *(f"engine.store.database:Database.write:{when}:5" for when in AROUND),
+        *(f"omegaprm.engine.store.database:Database.write:{when}:5" for when in AROUND),
         *(f"{WRITER}:{name}:{when}:6" for name in ("_settle", "_wake") for when in AROUND),
     ],
     "map growth": [
-        *(f"engine.store.database:Database._grow:{when}:1" for when in AROUND),
-        "engine.store.database:Database.write:after:12",
+        *(f"omegaprm.engine.store.database:Database._grow:{when}:1" for when in AROUND),
+        "omegaprm.engine.store.database:Database.write:after:12",
     ],
     "drain": [
-        "engine.policy.enduring:Restarting.close:before:1",
+        "omegaprm.engine.policy.enduring:Restarting.close:before:1",
         *(f"{WRITER}:GroupCommit.close:{when}:1" for when in AROUND),
-        *(f"engine.store.lock:WriterLock.release:{when}:1" for when in AROUND),
+        *(f"omegaprm.engine.store.lock:WriterLock.release:{when}:1" for when in AROUND),
     ],
 }
 """Points in this program: a function and its how-manieth call."""

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from engine.errors import StoreFailed, StoreHeld
-from engine.records import Verdict
-from engine.store import Store, StoreDamaged, Write, estimate_key, pack, problem_key, unpack
+from omegaprm.engine.errors import StoreFailed, StoreHeld
+from omegaprm.engine.records import Verdict
+from omegaprm.engine.store import Store, StoreDamaged, Write, estimate_key, pack, problem_key, unpack
 
 ROOT = Path(__file__).parents[2]
 PROBLEM = problem_key("p")
@@ -21,7 +21,7 @@ PROBLEM = problem_key("p")
 COMMITTING = """
 import asyncio, os, sys
 from pathlib import Path
-from engine.store import Store, Write, estimate_key, problem_key
+from omegaprm.engine.store import Store, Write, estimate_key, problem_key
 
 async def main():
     store = Store.open(Path(sys.argv[1]), map_bytes=1 << 17)
@@ -40,7 +40,7 @@ asyncio.run(main())
 HOLDING = """
 import sys
 from pathlib import Path
-from engine.store import Store
+from omegaprm.engine.store import Store
 store = Store.open(Path(sys.argv[1]))
 print("open", flush=True)
 sys.stdin.readline()
@@ -50,7 +50,7 @@ store.close()
 FORKING = """
 import os, sys
 from pathlib import Path
-from engine.store import Store
+from omegaprm.engine.store import Store
 store = Store.open(Path(sys.argv[1]))
 if os.fork() == 0:
     os.write(1, b"%d\\n" % os.getpid())
@@ -63,8 +63,8 @@ sys.stdin.readline()
 FULL_DISK = """
 import asyncio, os, resource, sys
 from pathlib import Path
-from engine.errors import StoreFailed
-from engine.store import Store, Write, estimate_key, problem_key
+from omegaprm.engine.errors import StoreFailed
+from omegaprm.engine.store import Store, Write, estimate_key, problem_key
 
 async def main():
     store = Store.open(Path(sys.argv[1]), map_bytes=1 << 17)

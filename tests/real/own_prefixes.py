@@ -17,16 +17,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from engine import journal
-from engine.config import EngineOptions, Sampling
-from engine.few_shot import read_examples
-from engine.policy import vllm_engine
-from engine.policy.base import Completion, Prompt
-from engine.policy.boundary import Ending
-from engine.policy.vllm_policy import VllmPolicy
-from engine.prompts import parse
-from engine.seams import Begun, extended
-from engine.store import Store
+from omegaprm.engine import journal
+from omegaprm.engine.config import EngineOptions, Sampling
+from omegaprm.engine.few_shot import read_examples
+from omegaprm.engine.policy import vllm_engine
+from omegaprm.engine.policy.base import Completion, Prompt
+from omegaprm.engine.policy.boundary import Ending
+from omegaprm.engine.policy.vllm_policy import VllmPolicy
+from omegaprm.engine.prompts import parse
+from omegaprm.engine.seams import Begun, extended
+from omegaprm.engine.store import Store
 
 DEPTHS = (1, 2)
 SAMPLING = Sampling(temperature=0.8, top_k=0, top_p=1.0, repetition_penalty=1.0, max_new_tokens=128)

@@ -18,8 +18,8 @@ from typing import Any
 
 import msgspec
 
-from engine.certainty import wilson
-from engine.records import Counts
+from omegaprm.engine.certainty import wilson
+from omegaprm.engine.records import Counts
 from tests.real import trial
 from tests.real.fetch import ROOT
 from tests.real.tuned import NUM_PROBLEMS, WAYS, policy_folder

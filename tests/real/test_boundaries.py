@@ -17,15 +17,15 @@ from typing import Any, NamedTuple
 import msgspec
 import pytest
 
-from engine import prompts
-from engine.config import AnnotateConfig
-from engine.policy.base import Prompt
-from engine.policy.boundary import begun_prompt, by_tokens
-from engine.policy.chat import Chat
-from engine.policy.endpoint_policy import EndpointPolicy
-from engine.prompts import Example, Template, parse
-from engine.records import Problem
-from engine.seams import Begun, StepFormat, begun_text, extended
+from omegaprm.engine import prompts
+from omegaprm.engine.config import AnnotateConfig
+from omegaprm.engine.policy.base import Prompt
+from omegaprm.engine.policy.boundary import begun_prompt, by_tokens
+from omegaprm.engine.policy.chat import Chat
+from omegaprm.engine.policy.endpoint_policy import EndpointPolicy
+from omegaprm.engine.prompts import Example, Template, parse
+from omegaprm.engine.records import Problem
+from omegaprm.engine.seams import Begun, StepFormat, begun_text, extended
 from tests.fakes.policy_server import serving
 from tests.real.families import FAMILIES
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from engine.certainty import wilson
-from engine.records import Counts
-from engine.shares import MIN_ROLLOUTS, Shares, exceeds
+from omegaprm.engine.certainty import wilson
+from omegaprm.engine.records import Counts
+from omegaprm.engine.shares import MIN_ROLLOUTS, Shares, exceeds
 from tests.real import trial
 from tests.real.tuned import policy_folder
 

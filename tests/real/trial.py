@@ -8,14 +8,14 @@ from pathlib import Path
 
 import msgspec
 
-from engine.config import EngineOptions, Sampling, SearchRule
-from engine.judge.cascade import Cascade
-from engine.policy.boundary import End, Ending
-from engine.policy.vllm_policy import VllmPolicy
-from engine.records import Estimate, Problem
-from engine.search import Search
-from engine.shares import Shares
-from engine.store import Store
+from omegaprm.engine.config import EngineOptions, Sampling, SearchRule
+from omegaprm.engine.judge.cascade import Cascade
+from omegaprm.engine.policy.boundary import End, Ending
+from omegaprm.engine.policy.vllm_policy import VllmPolicy
+from omegaprm.engine.records import Estimate, Problem
+from omegaprm.engine.search import Search
+from omegaprm.engine.shares import Shares
+from omegaprm.engine.store import Store
 from tests.real.tuned import sums
 
 OPTIONS = EngineOptions(kv_cache_gib=0.15, max_num_seqs=160)

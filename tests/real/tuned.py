@@ -18,11 +18,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from engine import prompts
-from engine.policy.boundary import begun_prompt
-from engine.policy.chat import Chat
-from engine.records import Problem
-from engine.seams import Begun
+from omegaprm.engine import prompts
+from omegaprm.engine.policy.boundary import begun_prompt
+from omegaprm.engine.policy.chat import Chat
+from omegaprm.engine.records import Problem
+from omegaprm.engine.seams import Begun
 from tests.real import families, fetch
 
 MADE = fetch.ROOT / ".cache" / "tuned"

@@ -14,8 +14,8 @@ from tempfile import TemporaryDirectory
 
 from torch.utils.data import Sampler
 
-from trainer import environment, throughput
-from trainer.config import TrainConfig
+from omegaprm.trainer import environment, throughput
+from omegaprm.trainer.config import TrainConfig
 
 BATCH_SIZE, NUM_STEPS, NUM_ROWS = 64, 24, 2048
 

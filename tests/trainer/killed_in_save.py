@@ -10,10 +10,10 @@ from typing import Any
 
 import torch
 
-from engine import commands
-from evaluator import validation
-from trainer.config import TrainConfig
-from trainer.train import train
+from omegaprm.engine import commands
+from omegaprm.evaluator import validation
+from omegaprm.trainer.config import TrainConfig
+from omegaprm.trainer.train import train
 
 whole_save = torch.save
 

@@ -9,9 +9,9 @@ from typing import Any
 
 from PIL import Image
 
-from engine.records import process_text
 from examples.sums.problems import make
 from examples.working import reduction_steps
+from omegaprm.engine.records import process_text
 
 NUM_ROWS = 16
 NUM_CANDIDATES_PROBLEMS = 5

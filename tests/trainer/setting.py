@@ -15,8 +15,8 @@ import psutil
 import torch
 from safetensors.torch import load_file
 
+from omegaprm.trainer.record import COMPLETE
 from tests.trainer.samples import candidates, sixteen
-from trainer.record import COMPLETE
 
 ROOT = Path(__file__).resolve().parents[2]
 NUM_STEPS = 8

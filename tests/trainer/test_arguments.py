@@ -10,8 +10,8 @@ from deepspeed.runtime import config as deepspeed_runtime
 from deepspeed.runtime.zero.config import DeepSpeedZeroConfig
 from transformers.integrations.deepspeed import HfTrainerDeepSpeedConfig
 
-from trainer.arguments import CONFIGS, deepspeed_config, micro_batch_size
-from trainer.config import TrainConfig
+from omegaprm.trainer.arguments import CONFIGS, deepspeed_config, micro_batch_size
+from omegaprm.trainer.config import TrainConfig
 
 DEVICES = {"zero1": 8, "zero2": 8, "zero3": 8, "1x24gb": 1, "8x80gb": 8, "2nodes": 16}
 STAGES = {"zero1": 1, "zero2": 2, "zero3": 3, "1x24gb": 2, "8x80gb": 2, "2nodes": 3}

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from engine.records import TrainingRow
+from omegaprm.engine.records import TrainingRow
+from omegaprm.trainer.batches import EncodedRows, LengthGrouped, hold_out
+from omegaprm.trainer.encoding import Encoder
 from tests.trainer.samples import picture
-from trainer.batches import EncodedRows, LengthGrouped, hold_out
-from trainer.encoding import Encoder
 
 RNG = random.Random(0)
 LENGTHS = [RNG.randint(20, 400) for _ in range(1001)]
@@ -84,7 +84,7 @@ def test_rows_of_one_problem_share_its_weight(policy_folder: Path) -> None:
 def test_rows_past_the_memory_are_made_again_the_same(policy_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = [plain_row("What is 7?"), plain_row("What is 8?")]
     kept = EncodedRows(rows, Encoder.load(policy_folder), lambda: None)
-    monkeypatch.setattr("trainer.batches.MAX_KEPT_BYTES", 0)
+    monkeypatch.setattr("omegaprm.trainer.batches.MAX_KEPT_BYTES", 0)
     again = EncodedRows(rows, Encoder.load(policy_folder), lambda: None)
     for at in range(len(rows)):
         assert again[at].keys() == kept[at].keys()

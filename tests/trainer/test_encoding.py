@@ -10,12 +10,12 @@ import pytest
 import torch
 from PIL import Image
 
-from engine.errors import ConfigurationError
-from engine.records import TrainingRow, process_text
+from omegaprm.engine.errors import ConfigurationError
+from omegaprm.engine.records import TrainingRow, process_text
+from omegaprm.trainer import prm
+from omegaprm.trainer.batches import EncodedRows
+from omegaprm.trainer.encoding import Encoder, Item, Unusable, length, open_image
 from tests.trainer.samples import picture
-from trainer import prm
-from trainer.batches import EncodedRows
-from trainer.encoding import Encoder, Item, Unusable, length, open_image
 
 ITEM = Item("What is 1+2?", ("1+2=3, so 3", "3"))
 
@@ -128,7 +128,7 @@ def test_a_folder_without_a_model_is_a_configuration_error(tmp_path: Path) -> No
 
 
 def test_a_picture_is_shown_to_the_prm_as_it_was_to_the_policy(tmp_path: Path) -> None:
-    from engine.images import load
+    from omegaprm.engine.images import load
 
     drawn = Image.new("RGBA", (4, 2), (0, 0, 0, 0))
     drawn.putpixel((0, 0), (255, 0, 0, 255))

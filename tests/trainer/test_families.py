@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from engine.records import TrainingRow
-from evaluator import Scorer
+from omegaprm.engine.records import TrainingRow
+from omegaprm.evaluator import Scorer
+from omegaprm.trainer import prm
+from omegaprm.trainer.batches import EncodedRows
+from omegaprm.trainer.encoding import Encoder
+from omegaprm.trainer.families import freeze, linear_layers, part_of
 from tests.trainer.families import FAMILIES, TEXT_ONLY
 from tests.trainer.samples import picture
-from trainer import prm
-from trainer.batches import EncodedRows
-from trainer.encoding import Encoder
-from trainer.families import freeze, linear_layers, part_of
 
 STEPS = ("1+1=2", "2")
 

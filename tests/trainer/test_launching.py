@@ -6,9 +6,9 @@ import signal
 
 import pytest
 
-from engine.errors import UsageError
-from trainer import launching
-from trainer.config import TrainConfig
+from omegaprm.engine.errors import UsageError
+from omegaprm.trainer import launching
+from omegaprm.trainer.config import TrainConfig
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from trainer.layouts import Broken, parse
+from omegaprm.trainer.layouts import Broken, parse
 
 TRL = {"prompt": "1+1?", "completions": ["1+1=2", "2"], "labels": [True, False]}
 

@@ -9,10 +9,10 @@ import pytest
 import torch
 from transformers import AutoModelForImageTextToText
 
+from omegaprm.trainer import prm
+from omegaprm.trainer.encoding import Encoder, Item
+from omegaprm.trainer.families import freeze
 from tests.trainer.test_encoding import without_prm
-from trainer import prm
-from trainer.encoding import Encoder, Item
-from trainer.families import freeze
 
 LOGITS = torch.tensor([[1.0, 0.0], [0.0, 2.0], [3.0, -1.0]])
 TARGETS = torch.tensor([[0.25, 0.75], [0.0, 0.0], [3.0, 1.0]])

@@ -8,9 +8,9 @@ import pytest
 import torch
 from transformers import AutoModelForImageTextToText, Qwen2Config, Qwen2ForCausalLM
 
-from engine.errors import ConfigurationError, UsageError
-from trainer import plan
-from trainer.config import TrainConfig
+from omegaprm.engine.errors import ConfigurationError, UsageError
+from omegaprm.trainer import plan
+from omegaprm.trainer.config import TrainConfig
 
 SIZE = plan.Sizes(1000, 400, {})
 

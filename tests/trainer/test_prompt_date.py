@@ -8,15 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from engine import template_date
-from engine.errors import ConfigurationError, UsageError
-from evaluator.config import EvaluateConfig
-from evaluator.models import scorer_of, variant_of
-from evaluator.scorer import Scorer
+from omegaprm.engine import template_date
+from omegaprm.engine.errors import ConfigurationError, UsageError
+from omegaprm.evaluator.config import EvaluateConfig
+from omegaprm.evaluator.models import scorer_of, variant_of
+from omegaprm.evaluator.scorer import Scorer
+from omegaprm.trainer.config import TrainConfig
+from omegaprm.trainer.encoding import Encoder, Item
+from omegaprm.trainer.record import Record, identity
 from tests.fakes.dated import CALLS_NOW, FIRST, FIXED_DEFAULT, LATER, model, pass_to
-from trainer.config import TrainConfig
-from trainer.encoding import Encoder, Item
-from trainer.record import Record, identity
 
 ITEM = Item("What is 1+2?", ("1+2=3, so 3", "3"))
 

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-import trainer.record
-from engine.errors import BadInput, ConfigurationError, StoreHeld, UsageError
-from trainer.arguments import deepspeed_config, micro_batch_size
-from trainer.config import TrainConfig
-from trainer.record import LOCK_FILE, Record, identity
+import omegaprm.trainer.record
+from omegaprm.engine.errors import BadInput, ConfigurationError, StoreHeld, UsageError
+from omegaprm.trainer.arguments import deepspeed_config, micro_batch_size
+from omegaprm.trainer.config import TrainConfig
+from omegaprm.trainer.record import LOCK_FILE, Record, identity
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -78,7 +78,7 @@ def test_flags_that_failed_before_a_checkpoint_may_be_corrected(tmp_path: Path) 
 def test_a_second_process_does_not_train_in_a_folder_where_one_trains(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(trainer.record, "LOCK_PAUSE_SECONDS", 0.001)
+    monkeypatch.setattr(omegaprm.trainer.record, "LOCK_PAUSE_SECONDS", 0.001)
     first = claim(tmp_path)
     with pytest.raises(StoreHeld, match="another process is training there"):
         claim(tmp_path, loss="hard")

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from engine.errors import BadInput
+from omegaprm.engine.errors import BadInput
+from omegaprm.trainer import rows
+from omegaprm.trainer.targets import LossRule
 from tests.trainer.samples import picture, row, write_rows
-from trainer import rows
-from trainer.targets import LossRule
 
 GOOD = row("1+1?", ["1+1=2", "2"], [1, 0.25])
 

@@ -6,9 +6,9 @@ from collections import Counter
 
 import pytest
 
-from engine.records import TrainingRow
-from trainer.rows import Part
-from trainer.selection import SelectionRule, merged, selected
+from omegaprm.engine.records import TrainingRow
+from omegaprm.trainer.rows import Part
+from omegaprm.trainer.selection import SelectionRule, merged, selected
 
 
 def row(question: str, *steps: tuple[str, float | None, tuple[int, int] | None]) -> TrainingRow:

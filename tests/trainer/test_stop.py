@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 from transformers import TrainerControl
 
-from engine.errors import Drained
+from omegaprm.engine.errors import Drained
+from omegaprm.trainer import callbacks
+from omegaprm.trainer.batches import LengthGrouped
+from omegaprm.trainer.stop import ECHO_SECONDS, StopRequest, drained
 from tests.trainer.setting import ROOT
-from trainer import callbacks
-from trainer.batches import LengthGrouped
-from trainer.stop import ECHO_SECONDS, StopRequest, drained
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def test_before_the_first_step_there_is_nothing_to_save() -> None:
 def test_one_of_several_ranks_ends_at_once_with_75() -> None:
     with pytest.raises(Drained, match="saved"):
         drained("saved", num_processes=1)
-    code = "from trainer.stop import drained\ntry: drained('saved', 2)\nfinally: print('still here')"
+    code = "from omegaprm.trainer.stop import drained\ntry: drained('saved', 2)\nfinally: print('still here')"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
     assert (done.returncode, done.stdout, done.stderr) == (Drained.exit_code, "", "error: saved\n")
 

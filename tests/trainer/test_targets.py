@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from engine.records import TrainingRow
-from trainer.targets import LossRule, pairs, problem_weights
+from omegaprm.engine.records import TrainingRow
+from omegaprm.trainer.targets import LossRule, pairs, problem_weights
 
 ROW = TrainingRow(
     id="",

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from engine.errors import UsageError
-from trainer.config import TrainConfig
-from trainer.throughput import Throughput, measure
+from omegaprm.engine.errors import UsageError
+from omegaprm.trainer.config import TrainConfig
+from omegaprm.trainer.throughput import Throughput, measure
 
 
 @pytest.mark.parametrize("flags", [{"deepspeed": "zero3"}, {"deepspeed": "2nodes"}, {"lora_rank": 4}], ids=str)

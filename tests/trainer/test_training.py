@@ -13,9 +13,12 @@ import pytest
 import torch
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
-from engine.errors import ConfigurationError, Drained
-from evaluator import Scorer
-from evaluator.evaluate import EvaluateConfig, evaluate
+from omegaprm.engine.errors import ConfigurationError, Drained
+from omegaprm.evaluator import Scorer
+from omegaprm.evaluator.evaluate import EvaluateConfig, evaluate
+from omegaprm.trainer.batches import EncodedRows, LengthGrouped
+from omegaprm.trainer.encoding import Encoder
+from omegaprm.trainer.rows import read
 from tests.trainer.samples import NUM_CANDIDATES_PROBLEMS, NUM_ROWS
 from tests.trainer.setting import (
     BATCH_SIZE,
@@ -34,9 +37,6 @@ from tests.trainer.setting import (
     weights,
 )
 from tests.trainer.test_encoding import ITEM
-from trainer.batches import EncodedRows, LengthGrouped
-from trainer.encoding import Encoder
-from trainer.rows import read
 
 pytestmark = [pytest.mark.deepspeed, pytest.mark.timeout(600)]
 

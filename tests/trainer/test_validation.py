@@ -11,16 +11,16 @@ from typing import Any
 import pytest
 import torch
 
-from engine.errors import BadInput, ConfigurationError, UsageError
-from evaluator import Scorer, validation
-from evaluator.best_of_n import figures
+from omegaprm.engine.errors import BadInput, ConfigurationError, UsageError
+from omegaprm.evaluator import Scorer, validation
+from omegaprm.evaluator.best_of_n import figures
+from omegaprm.trainer.config import TrainConfig
+from omegaprm.trainer.encoding import Encoded, Encoder
+from omegaprm.trainer.held_out import score
+from omegaprm.trainer.prm import step_logits
+from omegaprm.trainer.validation import ScoredOnTheWay
 from tests.trainer.samples import NUM_CANDIDATES_PROBLEMS, candidates, sixteen
 from tests.trainer.setting import ROOT
-from trainer.config import TrainConfig
-from trainer.encoding import Encoded, Encoder
-from trainer.held_out import score
-from trainer.prm import step_logits
-from trainer.validation import ScoredOnTheWay
 
 
 def train(folder: Path, *flags: str) -> subprocess.CompletedProcess[str]:

@@ -11,19 +11,19 @@ from pathlib import Path
 
 import pytest
 
-from engine.bench import loop, memory, resume, scripted
-from engine.bench import run as runner
-from engine.bench.clock import heartbeat, of_busiest, percentile
-from engine.bench.config import BenchConfig
-from engine.bench.endpoint import JUDGE_THREADS, HttpJudge, JudgeEndpoint
-from engine.bench.figures import FIGURES, Figure, Measured
-from engine.bench.knobs import KNOBS
-from engine.collector import rare_collections
-from engine.config import SearchRule
-from engine.errors import BadInput, StoreFailed, UsageError
-from engine.judge.endpoint import Endpoint
-from engine.judge.llm import LlmRule
-from engine.records import Problem
+from omegaprm.engine.bench import loop, memory, resume, scripted
+from omegaprm.engine.bench import run as runner
+from omegaprm.engine.bench.clock import heartbeat, of_busiest, percentile
+from omegaprm.engine.bench.config import BenchConfig
+from omegaprm.engine.bench.endpoint import JUDGE_THREADS, HttpJudge, JudgeEndpoint
+from omegaprm.engine.bench.figures import FIGURES, Figure, Measured
+from omegaprm.engine.bench.knobs import KNOBS
+from omegaprm.engine.collector import rare_collections
+from omegaprm.engine.config import SearchRule
+from omegaprm.engine.errors import BadInput, StoreFailed, UsageError
+from omegaprm.engine.judge.endpoint import Endpoint
+from omegaprm.engine.judge.llm import LlmRule
+from omegaprm.engine.records import Problem
 
 PERFORMANCE = Path(__file__).resolve().parents[3] / "docs" / "performance.md"
 SCRIPTED = ("bytes_per_open_search", "resume_s_per_million", "loop_rollouts_per_s", "loop_lag_p99_ms")

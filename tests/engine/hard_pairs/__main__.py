@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 
-from engine.judge.cascade import Cascade
-from engine.records import Problem, Verdict
+from omegaprm.engine.judge.cascade import Cascade
+from omegaprm.engine.records import Problem, Verdict
 from tests.engine.hard_pairs import Pair, load
 
 

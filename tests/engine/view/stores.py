@@ -7,8 +7,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from engine.config import SearchRule
-from engine.records import Problem, ProblemRecord
+from omegaprm.engine.config import SearchRule
+from omegaprm.engine.records import Problem, ProblemRecord
 from tests.fakes.grown_store import grow_into, numbered
 from tests.fakes.policy import ScriptedPolicy
 

@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from playwright.sync_api import expect
 
-from engine.config import SearchRule
-from engine.records import Problem
+from omegaprm.engine.config import SearchRule
+from omegaprm.engine.records import Problem
 from tests.browser import browser
 from tests.engine.view import stores
 from tests.fakes.grown_store import grow_into, numbered

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.view.formulas import Formula, rich
+from omegaprm.engine.view.formulas import Formula, rich
 
 
 def tags(markup: Any) -> set[str]:

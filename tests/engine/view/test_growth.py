@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from engine.config import SearchRule
-from engine.records import Estimate, Problem
-from engine.tree import Tree
-from engine.view.growth import Growth, grouped, prefix_of, replayed
-from engine.view.intervals import wilson
+from omegaprm.engine.config import SearchRule
+from omegaprm.engine.records import Estimate, Problem
+from omegaprm.engine.tree import Tree
+from omegaprm.engine.view.growth import Growth, grouped, prefix_of, replayed
+from omegaprm.engine.view.intervals import wilson
 from tests.fakes.growing import grow, recorded_rollouts
 from tests.fakes.policy import ScriptedPolicy
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from engine.history import Sample, history, kept
-from engine.progress import Progress
-from engine.store import Store
-from engine.view.runs import MAX_POINTS, curve
+from omegaprm.engine.history import Sample, history, kept
+from omegaprm.engine.progress import Progress
+from omegaprm.engine.store import Store
+from omegaprm.engine.view.runs import MAX_POINTS, curve
 
 
 async def test_a_run_leaves_a_sample_at_its_start_on_its_way_and_at_its_end(tmp_path: Path) -> None:

@@ -14,18 +14,18 @@ import pytest
 import pytest_asyncio
 from aiohttp.test_utils import TestClient, TestServer
 
-from engine import journal
-from engine.errors import BadInput, UsageError
-from engine.opinions import Opinion, StepJudge, write_judge, write_opinion
-from engine.store import Store, estimate_key, problem_key
-from engine.store.store import Write
-from engine.tree import ROOT_DIGEST, state_digests
-from engine.view.config import ViewConfig
-from engine.view.guard import allowed_names, name_of
-from engine.view.listing import natural
-from engine.view.scores import StepScores
-from engine.view.server import Viewer
-from engine.view.shelf import Shelf
+from omegaprm.engine import journal
+from omegaprm.engine.errors import BadInput, UsageError
+from omegaprm.engine.opinions import Opinion, StepJudge, write_judge, write_opinion
+from omegaprm.engine.store import Store, estimate_key, problem_key
+from omegaprm.engine.store.store import Write
+from omegaprm.engine.tree import ROOT_DIGEST, state_digests
+from omegaprm.engine.view.config import ViewConfig
+from omegaprm.engine.view.guard import allowed_names, name_of
+from omegaprm.engine.view.listing import natural
+from omegaprm.engine.view.scores import StepScores
+from omegaprm.engine.view.server import Viewer
+from omegaprm.engine.view.shelf import Shelf
 from tests.engine.view import stores
 
 Client = TestClient[Any, Any]
@@ -33,9 +33,9 @@ MAX_LOOKS = 1200
 ROOT = Path(__file__).resolve().parents[3]
 WRITER = """
 import asyncio, pathlib, sys
-from engine import journal
-from engine.records import ProblemRecord
-from engine.store import Store
+from omegaprm.engine import journal
+from omegaprm.engine.records import ProblemRecord
+from omegaprm.engine.store import Store
 with Store.open(pathlib.Path(sys.argv[1])) as store:
     problem = journal.problem_record(store, "o1").problem
     later = ProblemRecord(problem=problem, state="quarantined", reason="later")
