@@ -269,6 +269,8 @@ class RolloutConfig(PolicyFlags, frozen=True, kw_only=True, forbid_unknown_field
         super().__post_init__()
         if self.search == "beam" and self.prm is None:
             raise UsageError("--search beam: needs --prm, the folder of the PRM that guides it")
+        if self.search == "beam" and self.outside_tags != "unparsed":
+            raise UsageError("--outside-tags steps: a beam search reads one step at a time, in tags; leave it out")
 
 
 _LEAST = {

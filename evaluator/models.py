@@ -72,8 +72,9 @@ def variant_of(scorer: str, model: str, date: datetime.date | None = None) -> st
 
     date: that of the inputs, where it is not the default.
     """
-    unrecorded = template_date.recorded(model) is None and template_date.NOW in template_date.named(model)
-    dated = [f"prompt date {date or template_date.UNRECORDED}"] if unrecorded else []
+    names = template_date.named(model) if template_date.recorded(model) is None else frozenset()
+    written = bool(names) and (date is not None or template_date.NOW in names)
+    dated = [f"prompt date {date or template_date.UNRECORDED}"] if written else []
     return " ".join([*([scorer] if scorer != "transformers" else []), *dated])
 
 

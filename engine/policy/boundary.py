@@ -86,6 +86,20 @@ def begun_prompt(encode: Encode, encode_head: Encode, head: str, reply: str) -> 
     return [*encode_head(head), *encode(reply)]
 
 
+def first_step(completion: Completion, stops: Sequence[str]) -> Completion:
+    """A completion cut after its first step, for a request whose stop texts would have met the rest of its state."""
+    start = len(completion.text) - len(completion.text.lstrip())
+    found = [at + len(stop) for stop in stops if (at := completion.text.find(stop, start)) >= 0]
+    if not found:
+        return completion
+    return msgspec.structs.replace(completion, text=completion.text[: min(found)], truncated=False)
+
+
+def meets(rest: str, stops: Sequence[str]) -> bool:
+    """Whether a policy that writes this rest first would stop in it."""
+    return any(stop in rest for stop in stops)
+
+
 def continued(completion: Completion, rest: str) -> Completion:
     """A completion as text after its state, whose rest it wrote first; strayed where it wrote something else."""
     if not rest or (completion.truncated and not completion.text.startswith(rest)):

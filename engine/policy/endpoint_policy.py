@@ -23,7 +23,16 @@ from omegaprm.engine.judge.chatting import Unanswered
 from omegaprm.engine.judge.endpoint import Endpoint, Subject
 from omegaprm.engine.policy.asking import Completions, chat_fields, completions, dated_fields, sampling_fields
 from omegaprm.engine.policy.base import Completion, ProblemFailed, Prompt
-from omegaprm.engine.policy.boundary import UNKNOWN_REST, End, begun_prompt, by_rest, by_tokens, continued
+from omegaprm.engine.policy.boundary import (
+    UNKNOWN_REST,
+    End,
+    begun_prompt,
+    by_rest,
+    by_tokens,
+    continued,
+    first_step,
+    meets,
+)
 from omegaprm.engine.policy.chat import Chat
 from omegaprm.engine.policy.endpoint_flags import POLICY_KEY_VARIABLE
 from omegaprm.engine.policy.ends import ENDS
@@ -120,11 +129,17 @@ class EndpointPolicy:
         )
         end = self._end(turns.reply)
         asked = await self._prompt_fields(prompt.problem, msgspec.structs.replace(turns, reply=end.text))
+        whole = one_step and meets(end.rest, stops)
+        drawn = await self._draw_all(asked, num, seed, () if whole else stops)
+        completions = [continued(one, end.rest) for one in drawn]
+        return [first_step(one, stops) for one in completions] if whole else completions
+
+    async def _draw_all(self, asked: dict[str, Any], num: int, seed: int, stops: Sequence[str]) -> list[Completion]:
         if self._sampling.temperature == 0:
-            return [continued(one, end.rest) for one in await self._draw(asked, 1, seed, stops)] * num
+            return (await self._draw(asked, 1, seed, stops)) * num
         sizes = [num] if self._takes_n else [1] * num
         drawn = await asyncio.gather(*(self._draw(asked, n, seed + at, stops) for at, n in enumerate(sizes)))
-        return [continued(completion, end.rest) for part in drawn for completion in part]
+        return [completion for part in drawn for completion in part]
 
     async def _draw(self, asked: dict[str, Any], num: int, seed: int, stops: Sequence[str]) -> list[Completion]:
         fields = sampling_fields(self._sampling, num, seed, stops, self._vllm)

@@ -21,7 +21,7 @@ from omegaprm.engine.images import ImageError, resolve
 from omegaprm.engine.load import PolicyLoad
 from omegaprm.engine.policy import checkpoint, vllm_engine
 from omegaprm.engine.policy.base import Completion, ProblemFailed, Prompt
-from omegaprm.engine.policy.boundary import Ending, begun_prompt, by_tokens, continued
+from omegaprm.engine.policy.boundary import Ending, begun_prompt, by_tokens, continued, first_step, meets
 from omegaprm.engine.policy.chat import Chat
 from omegaprm.engine.policy.checkpoint import model_digest
 from omegaprm.engine.policy.ends import ENDS
@@ -120,13 +120,17 @@ class VllmPolicy:
 
         try:
             turns, end = self._turns(prompt)
+            ends = self._ends[one_step]
+            whole = meets(end.rest, ends.texts)
+            params = self._sampling_params(num, seed, Ends() if whole else ends)
             for _ in range(MAX_RESENDS + 1):
-                output = await self._generate(prompt, turns, end, num, seed, one_step)
+                output = await self._generate(prompt, turns, end, params)
                 reasons = {completion.finish_reason for completion in output.outputs}
                 if "abort" in reasons:
                     raise EngineDied("the inference engine is shutting down")
                 if "error" not in reasons:
-                    return await asyncio.to_thread(self._completions, output, num, end.rest)
+                    drawn = await asyncio.to_thread(self._completions, output, num, end.rest)
+                    return [first_step(one, ends.texts) for one in drawn] if whole else drawn
         except EngineDeadError as error:
             raise EngineDied("the inference engine died") from error
         raise ProblemFailed("the inference engine lost this request's images repeatedly")
@@ -140,16 +144,14 @@ class VllmPolicy:
         turns = prompts.turns(question, prompt.begun, self._template, self._step_format, self._examples)
         return turns, self._end(turns.reply)
 
-    async def _generate(self, prompt: Prompt, turns: Turns, end: Ending, num: int, seed: int, one_step: bool) -> Any:
+    async def _generate(self, prompt: Prompt, turns: Turns, end: Ending, params: Any) -> Any:
         from vllm.exceptions import VLLMClientError
         from vllm.v1.engine.exceptions import EngineGenerateError
 
         rendered = await self._render(prompt, turns, end)
         output = None
         try:
-            async for piece in self._engine.generate(
-                rendered, self._sampling_params(num, seed, one_step), f"{prompt.problem.id}-{next(self._numbers)}"
-            ):
+            async for piece in self._engine.generate(rendered, params, f"{prompt.problem.id}-{next(self._numbers)}"):
                 output = piece
         except (VLLMClientError, ValueError) as error:
             raise ProblemFailed(str(error)) from error
@@ -201,12 +203,15 @@ class VllmPolicy:
             lambda: [self._pictures.get(resolve(root, name)) for name in prompt.problem.image_paths]
         )
 
-    def _sampling_params(self, num: int, seed: int, one_step: bool) -> Any:
-        """Where every end is a token of its own, vLLM need not look at text while it samples."""
+    def _sampling_params(self, num: int, seed: int, ends: Ends) -> Any:
+        """Where every end is a token of its own, vLLM need not look at text while it samples.
+
+        Elsewhere the text is vLLM's: it knows the prompt, and keeps a blank that a tokenizer hides before a first word.
+        """
         from vllm import SamplingParams
         from vllm.sampling_params import RequestOutputKind
 
-        sampling, ends = self._sampling, self._ends[one_step]
+        sampling = self._sampling
         return SamplingParams(
             n=1 if sampling.temperature == 0 else num,
             seed=seed,
@@ -218,7 +223,7 @@ class VllmPolicy:
             stop=list(ends.texts) or None,
             stop_token_ids=list(ends.tokens) or None,
             include_stop_str_in_output=bool(ends.texts),
-            detokenize=bool(ends.texts),
+            detokenize=not ends.tokens,
             output_kind=RequestOutputKind.FINAL_ONLY,
             skip_special_tokens=False,
             spaces_between_special_tokens=False,

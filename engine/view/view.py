@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import signal
 import sys
-from collections.abc import Iterable
 from pathlib import Path
 
 from aiohttp import web
 
 from omegaprm.engine.errors import UsageError
 from omegaprm.engine.prompt_version import note
-from omegaprm.engine.store import Store
+from omegaprm.engine.store import StoreDamaged
 from omegaprm.engine.view.config import ViewConfig
 from omegaprm.engine.view.scores import StepScores
 from omegaprm.engine.view.server import Viewer
@@ -25,17 +25,18 @@ def view(config: ViewConfig) -> None:
     """Serve until SIGINT or SIGTERM. Errors as for Store.open_reader and StepScores; UsageError for the address."""
     scores = StepScores([Path(path) for path in config.prm_scores])
     shelf = Shelf([Path(path) for path in config.stores])
-    _print_notes(config.stores)
     try:
+        _print_notes(shelf)
         asyncio.run(_serve(config, Viewer(shelf, scores, config.image_root)))
     finally:
         shelf.close()
 
 
-def _print_notes(stores: Iterable[str]) -> None:
-    for name in stores:
-        with Store.open_reader(Path(name)) as store:
-            if said := note(name, store.fingerprint()):
+def _print_notes(shelf: Shelf) -> None:
+    """What is to be known of a store before its trees are read; one with damaged settings is shown all the same."""
+    for shelved in shelf.stores:
+        with contextlib.suppress(StoreDamaged):
+            if said := note(str(shelved.folder), shelved.store.fingerprint()):
                 print(said, file=sys.stderr, flush=True)
 
 

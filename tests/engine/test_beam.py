@@ -189,7 +189,14 @@ def test_an_engine_that_stops_on_the_same_signal_ends_a_search_drained(tmp_path:
         asyncio.run(run(config, policy_of, judge_of))
 
 
-@pytest.mark.parametrize("wrong", [{"search": "beam"}, {"search": "beam", "prm": "p", "beam_width": 0}])
-def test_a_beam_search_needs_a_prm_and_a_width(wrong: dict[str, object]) -> None:
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"search": "beam"},
+        {"search": "beam", "prm": "p", "beam_width": 0},
+        {"search": "beam", "prm": "p", "outside_tags": "steps"},
+    ],
+)
+def test_a_beam_search_needs_a_prm_a_width_and_steps_in_tags(wrong: dict[str, object]) -> None:
     with pytest.raises(UsageError):
         RolloutConfig(seeds=("s",), model="m", out="o", **wrong)  # type: ignore[arg-type]

@@ -6,7 +6,7 @@ import pytest
 from tokenizers import Regex, Tokenizer, models, pre_tokenizers
 
 from omegaprm.engine.policy.base import Completion
-from omegaprm.engine.policy.boundary import Ending, by_rest, by_tokens, continued, ending, joins
+from omegaprm.engine.policy.boundary import Ending, by_rest, by_tokens, continued, ending, first_step, joins, meets
 from omegaprm.engine.seams import StepFormat
 
 PIECES = Regex(r"[A-Za-z]+|\d+| ?[^\sA-Za-z\d]+\n*|\s*\n+|\s+")
@@ -97,3 +97,12 @@ def test_a_completion_is_what_follows_the_state() -> None:
     assert continued(Completion("<step>a", 4), "") == Completion("<step>a", 4)
     assert continued(Completion("ping>a", 4), ">") == Completion("ping>a", 4, strayed=True)
     assert continued(Completion("", 1, truncated=True), ">") == Completion("", 1, truncated=True)
+
+
+def test_a_step_is_cut_out_where_the_rest_holds_the_text_that_ends_it() -> None:
+    end = ending(ids(MERGED), "paragraphs", "It is 8.\n\n", keeps_space=False)
+    assert meets(end.rest, ("\n\n",))
+    assert not meets(end.rest, ())
+    drawn = continued(Completion(f"{end.rest}Then 9.\n\nAnswer: 9", 9, truncated=True), end.rest)
+    assert first_step(drawn, ("\n\n",)) == Completion("Then 9.\n\n", 9)
+    assert first_step(Completion("\nThen 9", 4, truncated=True), ("\n",)) == Completion("\nThen 9", 4, truncated=True)

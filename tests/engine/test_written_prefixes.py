@@ -22,6 +22,8 @@ from omegaprm.engine.search import Search
 from omegaprm.engine.store import Store, Write, pack
 from omegaprm.engine.store.store import FINGERPRINT_KEY, Fingerprint
 from omegaprm.engine.verify import misfits
+from omegaprm.engine.view.config import ViewConfig
+from omegaprm.engine.view.view import view
 from tests.fakes import grown_store
 from tests.fakes.judge import ScriptedJudge
 from tests.fakes.policy import ScriptedPolicy
@@ -157,3 +159,18 @@ def test_a_store_of_older_prompts_is_exported_with_a_note(
     export(flags)
     assert "old was made under older prompts" in capsys.readouterr().out
     assert "older prompts" in (tmp_path / "rows" / "README.md").read_text()
+
+
+def test_the_viewer_opens_a_store_of_older_prompts_and_names_it(
+    config: AnnotateConfig, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the command's own function, up to where it would serve."""
+    annotate(config, scripted)
+    make_old(Path(config.store))
+
+    async def no_service(*_: object) -> None:
+        pass
+
+    monkeypatch.setattr("omegaprm.engine.view.view._serve", no_service)
+    view(ViewConfig(stores=(config.store,), port=0))
+    assert "old was made under older prompts" in capsys.readouterr().err

@@ -119,3 +119,9 @@ def test_a_baseline_reads_the_date_of_the_prm_and_its_scores_are_kept_apart(date
     assert variant_of("transformers", str(dated), FIRST) == "prompt date 2026-03-01"
     assert variant_of("vllm", str(dated)) == "vllm prompt date 2024-07-26"
     assert variant_of("transformers", str(prm), FIRST) == variant_of("transformers", str(policy_folder), FIRST) == ""
+
+
+def test_scores_of_a_template_that_only_takes_a_date_are_told_apart_by_it(tmp_path: Path) -> None:
+    (tmp_path / "chat_template.jinja").write_text("{{ date_string | default('26 Jul 2024') }}")
+    assert variant_of("transformers", str(tmp_path), FIRST) == "prompt date 2026-03-01"
+    assert variant_of("transformers", str(tmp_path)) == ""
