@@ -12,6 +12,12 @@ from omegaprm.engine.records import Counts, Estimate
 
 MANY = 0.2
 """Share of the rollouts, or of the problems, from which on a trouble is named."""
+SOME = 0.05
+"""Share of the rollouts from which on text outside of the tags is a habit of the model and no slip."""
+OUTSIDE_REMEDY = (
+    ": show solved problems by --few-shot, try --step-format paragraphs, or make every such paragraph a step by "
+    "--outside-tags steps"
+)
 FEW_STEPS = 2.5
 """Mean steps of a solution, its answer counted, below which a binary search has nothing to halve."""
 
@@ -41,15 +47,16 @@ def about_text_outside(config: AnnotateConfig, estimates: Iterable[Estimate]) ->
     """How much of the unparsed rollouts is outside of the tags, and what to do about it."""
     if config.step_format != "tags":
         return
-    unparsed = [one.text for each in estimates for one in each.rollouts if one.outcome == "unparsed"]
+    rollouts = [one for each in estimates for one in each.rollouts]
+    unparsed = [one.text for one in rollouts if one.outcome == "unparsed"]
     outside = [(outside_tags(text), len("".join(text.split()))) for text in unparsed]
     found = [pair for pair in outside if pair[0]]
     if found:
+        remedy = OUTSIDE_REMEDY if len(found) >= SOME * len(rollouts) else ""
         share = sum(part for part, _ in found) / sum(whole for _, whole in found)
         yield (
             f"{len(found)} of {len(unparsed)} unparsed rollouts have text outside of the <step> and <answer> tags, "
-            f"{share:.0%} of what they say: show solved problems by --few-shot, try --step-format paragraphs, or make "
-            "every such paragraph a step by --outside-tags steps"
+            f"{share:.0%} of what they say{remedy}"
         )
 
 

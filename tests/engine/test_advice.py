@@ -50,6 +50,8 @@ def test_text_outside_of_the_tags_is_named_with_how_much_of_it_there_is() -> Non
     (sentence,) = about_text_outside(msgspec.structs.replace(CONFIG, step_format="tags"), [GOOD, unread])
     assert sentence.startswith("2 of 3 unparsed rollouts have text outside of the <step> and <answer> tags, 20% of")
     assert "--outside-tags steps" in sentence
+    (rare,) = about_text_outside(msgspec.structs.replace(CONFIG, step_format="tags"), [*[GOOD] * 20, unread])
+    assert rare.endswith("20% of what they say")
     assert list(about_text_outside(CONFIG, [unread])) == []
 
 
