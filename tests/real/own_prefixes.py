@@ -30,14 +30,14 @@ from omegaprm.engine.store import Store
 
 DEPTHS = (1, 2)
 SAMPLING = Sampling(temperature=0.8, top_k=0, top_p=1.0, repetition_penalty=1.0, max_new_tokens=128)
-OPTIONS = EngineOptions(max_model_len=2048, max_num_seqs=128, dtype="float32", kv_cache_gib=2)
+OPTIONS = EngineOptions(max_num_seqs=128, dtype="float32", kv_cache_gib=2)
 Ids = list[int]
 
 
 def states(store: Path) -> Iterator[Prompt]:
-    """Beginnings of right rollouts from the root that have a step more, each once."""
+    """Beginnings of right rollouts from the root that have a step more, each once; of problems without images."""
     with Store.open_reader(store) as reader:
-        for record in journal.problem_records(reader):
+        for record in (one for one in journal.problem_records(reader) if not one.problem.image_paths):
             seen: set[Begun] = set()
             roots = [one for one in journal.estimates(reader, record.problem.id) if one.origin is None]
             right = [one for root in roots for one in root.rollouts if one.outcome == "correct"]
