@@ -67,9 +67,10 @@ class Chat:
         return text is None or text.endswith("\n\n")
 
     def keeps_system(self) -> bool:
-        """Whether a chat with a begun reply shows its system turn; some templates show it in the last turn or not."""
-        text = self._continued(Turns(_SYSTEM_PROBE, _PROBE, _PROBE))
-        return text is None or _SYSTEM_PROBE in text
+        """Whether a begun reply leaves the system turn as it was: some templates show that only in the last turn."""
+        turns = Turns(_SYSTEM_PROBE, _PROBE, _PROBE)
+        text = self._continued(turns)
+        return text is None or (_SYSTEM_PROBE in text) == (_SYSTEM_PROBE in self.head(turns, 0))
 
     def _continued(self, turns: Turns) -> str | None:
         """A chat up to the end of its begun reply, as a server renders it; None where the template takes none."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import jinja2
@@ -67,3 +68,12 @@ def test_a_model_without_a_template_gets_plain_text() -> None:
 
 def test_no_instructions_leave_no_trace() -> None:
     assert Chat([Templated(PARTS)]).render(Turns(None, "What?", ""), 0) == "[user]What?[assistant]"
+
+
+def test_a_template_that_never_shows_an_instruction_keeps_it_out_of_chats_by_url_too(policy_folder: Path) -> None:
+    """As the bundled policy's, which was tuned without one; tests/real has a template that drops it half-way."""
+    from transformers import AutoTokenizer
+
+    chat = Chat([AutoTokenizer.from_pretrained(policy_folder)])
+    assert "Think." not in chat.head(TURNS, 0)
+    assert chat.keeps_system()
